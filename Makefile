@@ -1,0 +1,140 @@
+# banger's build. `make help` lists the targets; everything that is made lies under build/.
+#
+# Layers: every directory is compiled with an include path that holds only what it may see (LAYER_*
+# below), so a forbidden include is "No such file".
+
+VERSION := 0.1.0
+COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+V ?=
+Q := $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-5s %s\n' $(1) $(2))
+SAN ?=
+# Flavours live beside each other: build/obj (what is installed), build/san (sanitizers, self-checks).
+ifeq ($(SAN),1)
+O := build/san
+FLAVOUR := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DDEV_CHECKS=1
+LDFLAVOUR := -fsanitize=address,undefined
+else
+O := build
+FLAVOUR := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+LDFLAVOUR := -Wl,-z,relro,-z,now
+endif
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wcast-qual -Wwrite-strings -Wswitch-enum -Wformat=2 -Wundef -Wvla -Wunused-result
+CFLAGS := -std=gnu17 -g -fPIE -ffunction-sections -fdata-sections -D_GNU_SOURCE \
+	$(FLAVOUR) $(WARN) $(EXTRA_CFLAGS)
+LDFLAGS := -pie -Wl,--gc-sections $(LDFLAVOUR)
+
+# Who may see whom (ARCHITECTURE.md). Words are directories of runtime/, or proto.
+LAYER_base   := base
+LAYER_sys    := base sys
+LAYER_letter := base letter
+LAYER_loop   := base sys loop
+LAYER_wire   := base sys letter loop wire
+LAYER_actor  := base sys letter loop wire actor
+LAYER_kv     := base sys letter loop wire actor kv
+LAYER_world  := base sys letter loop wire actor kv world
+LAYER_flow   := base sys letter loop wire actor kv world flow
+LAYER_tree   := base sys letter loop wire tree proto
+LAYER_proto  := base letter proto
+LAYER_conf   := base letter proto conf
+LAYER_actors := base sys letter loop wire actor kv world flow proto conf actors
+LAYER_worker := base sys letter loop wire proto worker
+LAYER_helper := base sys letter loop wire actor proto helper
+LAYER_agent  := base letter loop wire tree proto agent
+LAYER_cli    := base letter loop wire tree proto conf cli
+LAYER_tests  := base sys letter loop wire actor kv world flow tree proto conf actors worker helper agent cli tests
+LAYER_bench  := $(LAYER_tests) bench
+
+DIR_proto := proto
+DIR_actors := actors
+DIR_worker := actors/worker
+DIR_helper := helper
+DIR_agent := agent
+DIR_cli := cli
+DIR_tests := tests
+DIR_bench := bench
+LAYERS := base sys letter loop wire actor kv world flow tree proto conf actors worker helper agent cli \
+	tests bench
+$(foreach l,$(LAYERS),$(eval DIR_$(l) ?= runtime/$(l)))
+
+INC := build/include
+INC_DONE := $(INC)/.done
+
+.DEFAULT_GOAL := all
+
+$(INC_DONE): Makefile
+	@rm -rf $(INC)
+	@$(foreach l,$(LAYERS),mkdir -p $(INC)/$(l);$(foreach s,$(LAYER_$(l)),ln -sfn $(CURDIR)/$(DIR_$(s)) $(INC)/$(l)/$(s);))
+	@touch $@
+
+# The version tuple is one object, made anew when commit or time changes (row A8).
+BUILD_ID := $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
+$(O)/build-id: FORCE
+	@mkdir -p $(O); echo '$(BUILD_ID)' | cmp -s - $@ || echo '$(BUILD_ID)' > $@
+FORCE:
+
+# $(call layer_rule,layer)
+define layer_rule
+$(O)/obj/$(DIR_$(1))/%.o: $(DIR_$(1))/%.c $(INC_DONE)
+	@mkdir -p $$(dir $$@)
+	$$(call say,CC,$$<)
+	$$(Q)$$(CC) $$(CFLAGS) $$(CFLAGS_$(1)) -I$(INC)/$(1) -MMD -MP -c $$< -o $$@
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer_rule,$(l))))
+
+# Worker lies inside actors/ but is a program of its own.
+objs = $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard $(addsuffix /*.c,$(1)))))
+objs_deep = $(patsubst %.c,$(O)/obj/%.o,$(sort $(shell find $(1) -name '*.c' -not -path 'actors/worker/*' 2>/dev/null)))
+
+$(O)/obj/runtime/base/build.o: $(O)/build-id
+CFLAGS_base = -DBUILD_VERSION='"$(VERSION)"' -DBUILD_COMMIT='"$(COMMIT)"' -DBUILD_TIME=$(SOURCE_DATE_EPOCH)
+
+COMMON := $(call objs,runtime/base runtime/letter proto)
+WIRED := $(COMMON) $(call objs,runtime/sys runtime/loop runtime/wire)
+DAEMON_OBJS := $(WIRED) $(call objs,runtime/actor runtime/kv runtime/world runtime/flow runtime/conf) $(call objs_deep,actors)
+WORKER_OBJS := $(WIRED) $(call objs,actors/worker)
+AGENT_OBJS := $(WIRED) $(call objs,runtime/tree agent)
+CLI_OBJS := $(WIRED) $(call objs,runtime/tree runtime/conf cli)
+
+# Statically linked where a library costs start time or memory; glibc itself stays shared.
+LIBS_wire := -Wl,-Bstatic -lev -lmsgpackc -Wl,-Bdynamic -lm
+LIBS_daemon := -Wl,-Bstatic -lev -lmsgpackc -llmdb -lyaml -ljansson -Wl,-Bdynamic -lm -lpthread
+LIBS_cli := -Wl,-Bstatic -lev -lmsgpackc -lyaml -ljansson -Wl,-Bdynamic -lm
+LIBS_worker := -Wl,-Bstatic -lev -lmsgpackc -Wl,-Bdynamic -lm -larchive -lext2fs -lcom_err -lcrypto -lseccomp -lzstd -llz4 -llzma -lz
+
+BIN := $(O)/bin
+PROGRAMS := $(BIN)/banger $(BIN)/bangerd $(BIN)/banger-worker $(BIN)/banger-agent
+
+.PHONY: all FORCE
+all: $(PROGRAMS)
+
+$(BIN)/banger: $(CLI_OBJS)
+	@mkdir -p $(BIN)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LIBS_cli)
+$(BIN)/bangerd: $(DAEMON_OBJS)
+	@mkdir -p $(BIN)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LIBS_daemon)
+$(BIN)/banger-worker: $(WORKER_OBJS)
+	@mkdir -p $(BIN)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LIBS_worker)
+# Static: it runs in any guest, before there is a libc. Sanitizers do not link statically.
+$(BIN)/banger-agent: $(AGENT_OBJS)
+	@mkdir -p $(BIN)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(if $(SAN),$(LDFLAGS),-static -Wl,--gc-sections -s) $^ -o $@ -lev -lmsgpackc -lm
+
+-include make/*.mk
+-include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,237 @@
+/*
+ * check.c - what makes a name, path, address or signal right. Pure, no system calls, fuzzed.
+ */
+#include "proto/check.h"
+
+#include <ctype.h>
+#include <signal.h>
+
+#include "base/text.h"
+
+static bool all_of(const char *s, size_t n, const char *extra)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)s[i]) && !strchr(extra, s[i]))
+			return false;
+	return true;
+}
+
+const char *check_env(const char *s, size_t n)
+{
+	const char *eq = memchr(s, '=', n);
+
+	return eq && eq != s ? NULL : "must be NAME=value";
+}
+
+/* No empty, "." or ".." component between from and the end. */
+static bool clean_path(const char *s)
+{
+	while (*s) {
+		size_t n = strcspn(s, "/");
+
+		if (n == 0 || (n == 1 && s[0] == '.') || (n == 2 && s[0] == '.' && s[1] == '.'))
+			return false;
+		s += n;
+		if (*s == '/' && s[1] == '\0')
+			return false;
+		s += *s == '/';
+	}
+	return true;
+}
+
+const char *check_abs_path(const char *s, size_t n)
+{
+	if (n == 1 && s[0] == '/')
+		return NULL;
+	return s[0] == '/' && clean_path(s + 1) ? NULL :
+						  "must be an absolute path without '.', '..' or '//'";
+}
+
+const char *check_rel_path(const char *s, size_t n)
+{
+	(void)n;
+	return s[0] != '/' && clean_path(s) ? NULL : "must be a relative path without '.' or '..'";
+}
+
+const char *check_vm_id(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!islower((unsigned char)s[i]) && !isdigit((unsigned char)s[i]))
+			return "must be 2 to 10 of [a-z0-9]";
+	return NULL;
+}
+
+const char *check_vm_name(const char *s, size_t n)
+{
+	if (!is_label(s, n))
+		return "must be a lower-case DNS label: [a-z0-9-], no hyphen at either end";
+	if (strspn(s, "0123456789") == n)
+		return "must not be all digits";
+	if (str_eq(s, "localhost"))
+		return "must not be localhost";
+	if (strncmp(s, "xn--", 4) == 0)
+		return "must not begin with xn--";
+	return NULL;
+}
+
+const char *check_vm_ref(const char *s, size_t n)
+{
+	return is_label(s, n) ? NULL : "must be a machine's name or id";
+}
+
+const char *check_image_name(const char *s, size_t n)
+{
+	if (!isalnum((unsigned char)s[0]) || !all_of(s, n, "._/:@-") || strstr(s, "..") ||
+		strstr(s, "//"))
+		return "must begin with a letter or digit and hold only [A-Za-z0-9._/:@-]";
+	return NULL;
+}
+
+const char *check_kernel_name(const char *s, size_t n)
+{
+	if (!isalnum((unsigned char)s[0]) || !all_of(s, n, "._+~-"))
+		return "must begin with a letter or digit and hold only [A-Za-z0-9._+~-]";
+	return NULL;
+}
+
+const char *check_digest(const char *s, size_t n)
+{
+	if (n == 71 && strncmp(s, "sha256:", 7) == 0 && strspn(s + 7, "0123456789abcdef") == 64)
+		return NULL;
+	return "must be sha256: and 64 lower-case hex digits";
+}
+
+const char *check_user(const char *s, size_t n)
+{
+	const char *colon = memchr(s, ':', n);
+	size_t name = colon ? (size_t)(colon - s) : n;
+
+	if (name == 0 || s[0] == '-' || !all_of(s, name, "._-") ||
+		(colon && (name + 1 == n || !all_of(colon + 1, n - name - 1, "._-"))))
+		return "must be a user name or uid, optionally with :group";
+	return NULL;
+}
+
+const char *check_term(const char *s, size_t n)
+{
+	return all_of(s, n, "._+-") ? NULL : "must hold only [A-Za-z0-9._+-]";
+}
+
+const char *check_signal(const char *s, size_t n)
+{
+	(void)n;
+	return signal_number(s) ? NULL : "must be a signal's name without SIG, like TERM";
+}
+
+bool parse_ipv4(const char *s, size_t n, uint32_t *ret)
+{
+	uint32_t v = 0;
+	size_t i = 0;
+
+	for (int part = 0; part < 4; part++) {
+		uint32_t octet = 0;
+		size_t digits = 0;
+
+		if (part > 0 && (i >= n || s[i++] != '.'))
+			return false;
+		for (; i < n && isdigit((unsigned char)s[i]) && digits < 4; i++, digits++)
+			octet = octet * 10 + (uint32_t)(s[i] - '0');
+		if (digits == 0 || octet > 255 || (digits > 1 && s[i - digits] == '0'))
+			return false;
+		v = v << 8 | octet;
+	}
+	*ret = v;
+	return i == n;
+}
+
+const char *check_ipv4(const char *s, size_t n)
+{
+	uint32_t v;
+
+	return parse_ipv4(s, n, &v) ? NULL : "must be an IPv4 address";
+}
+
+const char *check_cidr(const char *s, size_t n)
+{
+	const char *slash = memchr(s, '/', n);
+	uint64_t bits;
+	uint32_t v;
+
+	if (slash && parse_ipv4(s, (size_t)(slash - s), &v) && !parse_u64(slash + 1, &bits, NULL) &&
+		bits <= 32)
+		return NULL;
+	return "must be an IPv4 address with prefix length, like 10.0.2.15/24";
+}
+
+static bool parse_port(const char *s, size_t n, uint16_t *ret)
+{
+	char digits[8];
+	uint64_t v;
+
+	if (n == 0 || n >= sizeof(digits))
+		return false;
+	memcpy(digits, s, n);
+	digits[n] = '\0';
+	if (parse_u64(digits, &v, NULL) || v == 0 || v > 65535)
+		return false;
+	*ret = (uint16_t)v;
+	return true;
+}
+
+bool parse_publish(const char *s, uint32_t *addr, uint16_t *host, uint16_t *guest)
+{
+	const char *last = strrchr(s, ':'), *first = strchr(s, ':');
+
+	if (!last || !parse_port(last + 1, strlen(last + 1), guest))
+		return false;
+	if (first == last)
+		return parse_port(s, (size_t)(last - s), host);
+	return parse_ipv4(s, (size_t)(first - s), addr) &&
+	       parse_port(first + 1, (size_t)(last - first - 1), host);
+}
+
+const char *check_publish(const char *s, size_t n)
+{
+	uint16_t host, guest;
+	uint32_t addr;
+
+	(void)n;
+	return parse_publish(s, &addr, &host, &guest) ? NULL : "must be [ADDR:]HOST:GUEST";
+}
+
+static const struct {
+	const char *name;
+	int number;
+} signals[] = {
+#define S(name) { #name, SIG##name },
+	S(HUP) S(INT) S(QUIT) S(ILL) S(TRAP) S(ABRT) S(BUS) S(FPE) S(KILL) S(USR1) S(SEGV) S(USR2)
+	S(PIPE) S(ALRM) S(TERM) S(STKFLT) S(CHLD) S(CONT) S(STOP) S(TSTP) S(TTIN) S(TTOU) S(URG)
+	S(XCPU) S(XFSZ) S(VTALRM) S(PROF) S(WINCH) S(IO) S(PWR) S(SYS)
+#undef S
+};
+
+int signal_number(const char *name)
+{
+	uint64_t v;
+
+	for (size_t i = 0; i < COUNT(signals); i++)
+		if (str_eq(signals[i].name, name))
+			return signals[i].number;
+	/* real-time signals are RTMIN+n; n counts from 32, as the kernel does */
+	if (strncmp(name, "RT+", 3) == 0 && !parse_u64(name + 3, &v, NULL) && v < 33)
+		return 32 + (int)v;
+	return 0;
+}
+
+const char *signal_word(int number)
+{
+	static const char *const rt[] = { "RT+0", "RT+1", "RT+2", "RT+3", "RT+4", "RT+5", "RT+6",
+		"RT+7", "RT+8", "RT+9", "RT+10", "RT+11", "RT+12", "RT+13", "RT+14", "RT+15", "RT+16",
+		"RT+17", "RT+18", "RT+19", "RT+20", "RT+21", "RT+22", "RT+23", "RT+24", "RT+25",
+		"RT+26", "RT+27", "RT+28", "RT+29", "RT+30", "RT+31", "RT+32" };
+
+	for (size_t i = 0; i < COUNT(signals); i++)
+		if (signals[i].number == number)
+			return signals[i].name;
+	return number >= 32 && number < 32 + (int)COUNT(rt) ? rt[number - 32] : NULL;
+}

@@ -1,0 +1,24 @@
+/*
+ * proto/check.h - the checks that types.def names. Pure; each answers NULL when the text is right,
+ * else what is wrong with it ("must be ...").
+ */
+#ifndef PROTO_CHECK_H
+#define PROTO_CHECK_H
+
+#include "letter/shape.h"
+
+type_check check_env, check_abs_path, check_rel_path, check_vm_id, check_vm_name, check_vm_ref,
+	check_image_name, check_kernel_name, check_digest, check_user, check_term, check_signal,
+	check_cidr, check_ipv4, check_publish;
+
+/* Dotted quad, nothing else; host byte order. */
+bool parse_ipv4(const char *s, size_t n, uint32_t *ret);
+
+/* [ADDR:]HOST:GUEST; addr stays 127.0.0.1 when absent. */
+bool parse_publish(const char *s, uint32_t *addr, uint16_t *host, uint16_t *guest);
+
+/* The number of a signal's name (without SIG), 0 when unknown; and back, NULL when unknown. */
+int signal_number(const char *name);
+const char *signal_word(int number);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * log.c - formats a log line on the stack and writes it with one call.
+ *
+ * The only mutable globals of the tree live here: the descriptor and level of the process's one log.
+ */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+enum { LINE_BYTES = 1400, VALUE_BYTES = 400 };
+
+static struct {
+	int fd;
+	enum log_level max;
+	bool journal;
+} sink = { 2, LOG_INFO, false };
+
+void log_to(int fd, enum log_level max, bool journal)
+{
+	sink.fd = fd;
+	sink.max = max;
+	sink.journal = journal;
+}
+
+bool log_wants(enum log_level level)
+{
+	return level <= sink.max;
+}
+
+struct log_num log_u64(uint64_t v)
+{
+	struct log_num n;
+
+	snprintf(n.s, sizeof(n.s), "%llu", (unsigned long long)v);
+	return n;
+}
+
+/* Unicode that reorders or hides text: bidi controls, zero-width and line separators. */
+static bool deceptive(uint32_t cp)
+{
+	return (cp >= 0x80 && cp < 0xa0) || (cp >= 0x200b && cp <= 0x200f) ||
+	       (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff;
+}
+
+void log_escape(char *out, size_t size, const void *p, size_t n)
+{
+	const uint8_t *s = p, *end = s + n;
+	size_t o = 0;
+
+	must(size >= 8);
+	while (s < end) {
+		uint32_t cp;
+		size_t len = utf8_next(s, (size_t)(end - s), &cp);
+
+		if (o + 12 > size) {
+			memcpy(out + o, "...", 3);
+			o += 3;
+			break;
+		}
+		if (len == 0) {
+			o += (size_t)snprintf(out + o, size - o, "\\x%02x", *s);
+			len = 1;
+		} else if (cp < 0x20 || cp == 0x7f) {
+			o += (size_t)snprintf(out + o, size - o, "\\x%02x", (unsigned)cp);
+		} else if (cp == '"' || cp == '\\') {
+			out[o++] = '\\';
+			out[o++] = (char)cp;
+		} else if (deceptive(cp)) {
+			o += (size_t)snprintf(out + o, size - o, "\\u%04x", (unsigned)cp);
+		} else {
+			memcpy(out + o, s, len);
+			o += len;
+		}
+		s += len;
+	}
+	out[o] = '\0';
+}
+
+static size_t put_head(char *line, size_t size, enum log_level level)
+{
+	static const char *const words[] = { "error", "warn", "info", "debug" };
+	static const int priorities[] = { 3, 4, 6, 7 };
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+
+	if (sink.journal)
+		return (size_t)snprintf(line, size, "<%d>", priorities[level]);
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	n = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	return n + (size_t)snprintf(line + n, size - n, ".%03dZ %s ",
+			   (int)(now.tv_nsec / 1000000), words[level]);
+}
+
+void log_line(enum log_level level, const char *who, const char *event, ...)
+{
+	char line[LINE_BYTES], value[VALUE_BYTES];
+	const char *key;
+	va_list ap;
+	size_t n;
+	int e = errno;
+
+	if (!log_wants(level))
+		return;
+	n = put_head(line, sizeof(line), level);
+	n += (size_t)snprintf(line + n, sizeof(line) - n, "%s: %s", who, event);
+	va_start(ap, event);
+	while ((key = va_arg(ap, const char *)) != NULL) {
+		const char *v = va_arg(ap, const char *);
+		bool quote;
+
+		if (!v || n + 8 >= sizeof(line))
+			continue;
+		log_escape(value, sizeof(value), v, strlen(v));
+		quote = value[0] == '\0' || strpbrk(value, " =\\\"") != NULL;
+		n += (size_t)snprintf(line + n, sizeof(line) - n, quote ? " %s=\"%s\"" : " %s=%s",
+			key, value);
+		n = MIN(n, sizeof(line) - 2);
+	}
+	va_end(ap);
+	n = MIN(n, sizeof(line) - 2);
+	line[n++] = '\n';
+	while (write(sink.fd, line, n) < 0 && errno == EINTR)
+		;
+	errno = e;
+}
