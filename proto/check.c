@@ -43,8 +43,9 @@ const char *check_abs_path(const char *s, size_t n)
 {
 	if (n == 1 && s[0] == '/')
 		return NULL;
-	return s[0] == '/' && clean_path(s + 1) ? NULL :
-						  "must be an absolute path without '.', '..' or '//'";
+	if (s[0] == '/' && clean_path(s + 1))
+		return NULL;
+	return "must be an absolute path without '.', '..' or '//'";
 }
 
 const char *check_rel_path(const char *s, size_t n)
@@ -226,9 +227,9 @@ int signal_number(const char *name)
 const char *signal_word(int number)
 {
 	static const char *const rt[] = { "RT+0", "RT+1", "RT+2", "RT+3", "RT+4", "RT+5", "RT+6",
-		"RT+7", "RT+8", "RT+9", "RT+10", "RT+11", "RT+12", "RT+13", "RT+14", "RT+15", "RT+16",
-		"RT+17", "RT+18", "RT+19", "RT+20", "RT+21", "RT+22", "RT+23", "RT+24", "RT+25",
-		"RT+26", "RT+27", "RT+28", "RT+29", "RT+30", "RT+31", "RT+32" };
+		"RT+7", "RT+8", "RT+9", "RT+10", "RT+11", "RT+12", "RT+13", "RT+14", "RT+15",
+		"RT+16", "RT+17", "RT+18", "RT+19", "RT+20", "RT+21", "RT+22", "RT+23", "RT+24",
+		"RT+25", "RT+26", "RT+27", "RT+28", "RT+29", "RT+30", "RT+31", "RT+32" };
 
 	for (size_t i = 0; i < COUNT(signals); i++)
 		if (signals[i].number == number)

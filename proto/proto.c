@@ -76,7 +76,8 @@ const struct talk all_talks[] = {
 enum letter_id letter_by_method(const char *method, size_t n)
 {
 	for (unsigned i = 0; i < LETTER_COUNT; i++)
-		if (strncmp(letter_kinds[i].method, method, n) == 0 && !letter_kinds[i].method[n])
+		if (strlen(letter_kinds[i].method) == n &&
+			memcmp(letter_kinds[i].method, method, n) == 0)
 			return (enum letter_id)i;
 	return LETTER_COUNT;
 }

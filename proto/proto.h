@@ -15,6 +15,7 @@
 #include "proto/common.def"
 
 #include "proto/cli.def"
+#include "proto/config.def"
 #include "proto/image.def"
 #include "proto/kernel.def"
 #include "proto/vm.def"
@@ -26,7 +27,7 @@
 
 #define ALL_SHAPES(S)                                                                          \
 	COMMON_SHAPES(S) CLI_SHAPES(S) IMAGE_SHAPES(S) KERNEL_SHAPES(S) VM_SHAPES(S)            \
-	AGENT_SHAPES(S) WORKER_SHAPES(S) STORE_SHAPES(S) INSIDE_SHAPES(S)
+	AGENT_SHAPES(S) WORKER_SHAPES(S) STORE_SHAPES(S) INSIDE_SHAPES(S) CONFIG_SHAPES(S)
 
 /* T(name, list): each conversation and its letters. */
 #define ALL_TALKS(T)                                                                           \

@@ -1,8 +1,11 @@
 /*
- * err.c - error words and the one way to fill a struct why.
+ * err.c - error words and the one way to fill a struct why. What it holds is always UTF-8, whatever
+ * bytes a path or a peer brought in and wherever the text was cut, so that it can be sent.
  * Never logs: who handles the failure decides whether it is worth a line.
  */
 #include "base/err.h"
+
+#include "base/text.h"
 
 static const char *const names[ERR_COUNT] = {
 	[OK] = "ok",
@@ -84,6 +87,20 @@ enum err err_from_errno(int e)
 	}
 }
 
+static void make_utf8(char *s)
+{
+	uint32_t cp;
+	size_t len;
+
+	for (; *s; s += len) {
+		len = utf8_next((const uint8_t *)s, strlen(s), &cp);
+		if (len == 0) {
+			*s = '?';
+			len = 1;
+		}
+	}
+}
+
 static enum err fill(struct why *why, enum err code, const char *field, int e, const char *fmt,
 	va_list ap)
 {
@@ -97,6 +114,8 @@ static enum err fill(struct why *why, enum err code, const char *field, int e, c
 	n = vsnprintf(why->text, sizeof(why->text), fmt, ap);
 	if (e && n >= 0 && (size_t)n < sizeof(why->text))
 		snprintf(why->text + n, sizeof(why->text) - (size_t)n, ": %s", strerror(e));
+	make_utf8(why->field);
+	make_utf8(why->text);
 	return code;
 }
 
@@ -141,5 +160,6 @@ enum err fail_hint(struct why *why, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why->hint, sizeof(why->hint), fmt, ap);
 	va_end(ap);
+	make_utf8(why->hint);
 	return why->code;
 }

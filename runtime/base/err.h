@@ -25,7 +25,7 @@ enum err {
 struct why {
 	enum err code;
 	char field[64]; /* offending key, "" when none */
-	char text[400]; /* one sentence, no final newline */
+	char text[400]; /* one sentence, UTF-8, no final newline */
 	char hint[240]; /* what to do next, "" when none */
 };
 

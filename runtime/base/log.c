@@ -1,7 +1,7 @@
 /*
  * log.c - formats a log line on the stack and writes it with one call.
  *
- * The only mutable globals of the tree live here: the descriptor and level of the process's one log.
+ * The only mutable globals of the tree live here: the descriptor and level of the one log.
  */
 #include "base/log.h"
 
@@ -43,7 +43,8 @@ struct log_num log_u64(uint64_t v)
 static bool deceptive(uint32_t cp)
 {
 	return (cp >= 0x80 && cp < 0xa0) || (cp >= 0x200b && cp <= 0x200f) ||
-	       (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff;
+	       (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff ||
+	       cp == 0xad || cp == 0x61c || (cp >= 0xe0000 && cp <= 0xe007f);
 }
 
 void log_escape(char *out, size_t size, const void *p, size_t n)

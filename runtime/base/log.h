@@ -27,7 +27,7 @@ struct log_num {
 };
 struct log_num log_u64(uint64_t v);
 
-/* Escapes n bytes at p into out (always NUL-terminated), cutting with "..." when it does not fit. */
+/* Escapes n bytes at p into out (always NUL-terminated), cutting with "..." when too long. */
 void log_escape(char *out, size_t size, const void *p, size_t n);
 
 #endif

@@ -88,12 +88,11 @@ static bool size_unit(const char *u, uint64_t *ret)
 	for (size_t i = 0; i < COUNT(units); i++) {
 		size_t n = strlen(units[i].word);
 
-		if (strncasecmp(u, units[i].word, n) != 0)
+		if (i > 0 ? strncasecmp(u, units[i].word, n) != 0 : *u != '\0')
 			continue;
-		if (u[n] == '\0' || (i > 1 && (!strcasecmp(u + n, "iB") || !strcasecmp(u + n, "B")))) {
-			*ret = units[i].unit;
-			return true;
-		}
+		*ret = units[i].unit;
+		u += n;
+		return *u == '\0' || (i > 1 && (!strcasecmp(u, "iB") || !strcasecmp(u, "B")));
 	}
 	return false;
 }
@@ -116,7 +115,7 @@ enum err parse_size(const char *s, uint64_t *ret, struct why *why)
 	if (!size_unit(at, &unit) || (unit == 1 && scale > 1))
 		goto bad;
 	if (__builtin_mul_overflow(whole, unit, &whole) ||
-		__builtin_add_overflow(whole, part * (unit / scale), &whole))
+		__builtin_add_overflow(whole, part * unit / scale, &whole))
 		goto bad;
 	*ret = whole;
 	return OK;
@@ -139,7 +138,8 @@ enum err parse_duration(const char *s, uint64_t *ret_ms, struct why *why)
 
 		if (!take_digits(&at, &v))
 			goto bad;
-		if (*at == '\0' && sum == 0) {
+		/* a bare number stands alone */
+		if (*at == '\0' && s + strspn(s, "0123456789") == at) {
 			if (__builtin_mul_overflow(v, (uint64_t)1000, &sum))
 				goto bad;
 			break;

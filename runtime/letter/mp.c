@@ -220,17 +220,16 @@ enum mp_scan_result mp_scan(struct mp_scan *s, const uint8_t *p, size_t n, size_
 			inside = h.v;
 		else if (h.type == MP_ARRAY || h.type == MP_MAP)
 			count = h.v * (h.type == MP_MAP ? 2 : 1);
-		/* every element is a byte at least, so a lying count is caught before it is believed */
-		if (inside + count > bytes_max - s->at || h.head_n > bytes_max - s->at - inside - count)
+		if ((h.type == MP_ARRAY || h.type == MP_MAP) && s->depth == MP_DEPTH_MAX)
+			return MP_MALFORMED;
+		/* an element is a byte at least: a lying count is caught before it is believed */
+		if (h.head_n + inside + count > bytes_max - s->at)
 			return MP_OVER;
 		s->at += h.head_n + (size_t)inside;
 		s->begun = true;
-		if (count > 0) {
-			if (s->depth == MP_DEPTH_MAX)
-				return MP_MALFORMED;
+		if (count > 0)
 			s->left[s->depth++] = count;
-		} else {
+		else
 			element_done(s);
-		}
 	}
 }

@@ -13,7 +13,7 @@
 enum { MP_DEPTH_MAX = 16 };
 
 enum mp_type {
-	MP_END, /* no bytes left */
+	MP_END, /* no bytes left, or a head cut short */
 	MP_NIL,
 	MP_BOOL,
 	MP_UINT,
@@ -23,7 +23,7 @@ enum mp_type {
 	MP_BIN,
 	MP_ARRAY,
 	MP_MAP,
-	MP_BAD /* ext types, 0xc1, or a header cut short */
+	MP_BAD /* ext types and 0xc1 */
 };
 
 struct mp {
@@ -72,7 +72,7 @@ struct mp_scan {
 
 enum mp_scan_result { MP_MORE, MP_WHOLE, MP_MALFORMED, MP_OVER };
 
-/* p, n: the value's bytes from its first on. MP_WHOLE: s->at is its length; scan is reset by caller. */
+/* p, n: the value's bytes from its first on. MP_WHOLE: s->at is its length; the caller resets s. */
 enum mp_scan_result mp_scan(struct mp_scan *s, const uint8_t *p, size_t n, size_t bytes_max);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * letter/shape.h - what a message looks like, as data; and the one interpreter that reads that data.
+ * letter/shape.h - what a message looks like, as data; and the one interpreter that reads it.
  *
  * proto/ declares structs by tables of fields; each table also becomes a struct shape. From the
  * shape alone a message is packed, decoded strictly, checked, printed and documented. No code
@@ -64,7 +64,7 @@ struct field {
 	const struct type *type; /* REQ, OPT, MAY, LIST */
 	const struct shape *sub; /* SUB, OPTSUB, MANY */
 	uint32_t off, has_off; /* has_off: MAY */
-	int64_t lo; /* narrows the type's range (or: least count of LIST, MANY); 0,0 = as the type */
+	int64_t lo; /* narrows the type's range, or counts of LIST and MANY; 0,0 = as the type */
 	uint64_t hi;
 	const char *doc;
 };

@@ -21,11 +21,16 @@ static const void *at(const void *obj, uint32_t off)
 	return (const uint8_t *)obj + off;
 }
 
+static bool is_list(const struct field *f)
+{
+	return f->op == LIST || f->op == MANY;
+}
+
 static bool absent(const struct field *f, const void *obj)
 {
 	if (f->op == REQ || f->op == SUB)
 		return false;
-	if (f->op == LIST || f->op == MANY)
+	if (is_list(f))
 		return ((const struct any_list *)at(obj, f->off))->n == 0;
 	if (f->op == OPTSUB)
 		return *(void *const *)at(obj, f->off) == NULL;
@@ -155,7 +160,7 @@ static enum err pack_shape(struct out *o, const struct shape *s, const void *obj
 		enum err e;
 
 		if (absent(&s->fields[i], obj)) {
-			if (s->fields[i].op == LIST && s->fields[i].lo > 0)
+			if (is_list(&s->fields[i]) && s->fields[i].lo > 0)
 				return bug(o, &s->fields[i], "count");
 			continue;
 		}

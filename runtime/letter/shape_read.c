@@ -102,8 +102,8 @@ enum err type_ok(const struct type *t, const char *field, const char *s, struct 
 		return fail_field(why, ERR_invalid_value, field, n ? "'%s' is too short" :
 									"'%s' is empty", field);
 	if (n > t->hi)
-		return fail_field(why, ERR_too_large, field, "'%s' is longer than %llu bytes", field,
-			(unsigned long long)t->hi);
+		return fail_field(why, ERR_too_large, field, "'%s' is longer than %llu bytes",
+			field, (unsigned long long)t->hi);
 	if (t->base == BASE_STR && !utf8_valid(s, n))
 		return fail_field(why, ERR_invalid_value, field, "'%s' is not UTF-8", field);
 	if (t->check && (bad = t->check(s, n)) != NULL)
@@ -235,7 +235,7 @@ static const struct field *match(const struct shape *s, struct bytes key, uint32
 	for (uint32_t i = 0; i < s->count; i++) {
 		const struct field *f = &s->fields[(hint + i) % s->count];
 
-		if (strncmp(f->name, (const char *)key.p, key.n) == 0 && f->name[key.n] == '\0')
+		if (strlen(f->name) == key.n && memcmp(f->name, key.p, key.n) == 0)
 			return f;
 	}
 	return NULL;
@@ -284,7 +284,8 @@ static enum err read_shape(struct in *in, const struct shape *s, void *obj)
 		enum err e;
 
 		if (!mp_str(&in->c, &key))
-			return fail(in->why, ERR_invalid_type, "keys of '%s' must be strings", s->name);
+			return fail(in->why, ERR_invalid_type, "keys of '%s' must be strings",
+				s->name);
 		f = match(s, key, hint);
 		if (!f) {
 			if (in->strict == STRICT)

@@ -1,6 +1,6 @@
 /*
- * loop/chan.h - a two-way run of bytes with a buffer each way, whatever carries it: a socket, a pair
- * of pipes, a device, or (in the simulation) memory.
+ * loop/chan.h - a two-way run of bytes with a buffer each way, whatever carries it: a socket, a
+ * pair of pipes, a device, or (in the simulation) memory.
  *
  * The user is told of bytes, of room, and once of the end; it may close the channel from inside any
  * of these calls. What is written goes out at the end of the turn. Both buffers have ceilings: a
@@ -20,7 +20,7 @@
 struct chan;
 
 struct chan_user {
-	/* Bytes came. Answers how many were used up; the rest is given again with more behind it. */
+	/* Bytes came. Answers how many were used up; the rest is given again, more behind it. */
 	size_t (*data)(void *ctx, const uint8_t *p, size_t n);
 	/* What was written is below the low mark (a quarter of out_max) again; may be NULL. */
 	void (*drained)(void *ctx);

@@ -53,7 +53,7 @@ void sigwatch_start(struct loop *l, struct sigwatch *w, int signal, void (*fn)(v
 	void *ctx);
 void sigwatch_stop(struct sigwatch *w);
 
-/* Called once a turn before the loop waits, in order of addition; true = do not wait, turn again. */
+/* Called once a turn before the loop waits, in order of addition; true: turn again, do not wait. */
 struct turn_hook {
 	bool (*fn)(void *ctx);
 	void *ctx;

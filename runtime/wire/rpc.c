@@ -2,8 +2,8 @@
  * rpc.c - the MessagePack-RPC engine of every connection: client, daemon, worker, agent, helper.
  *
  * Invariants: a frame is looked at once however it is cut into pieces; nothing is allocated by what
- * a peer declares; an msgid is in flight once; every ask is answered exactly once, by the peer or by
- * the end of the connection.
+ * a peer declares; an msgid is in flight once; every ask is answered exactly once, by the peer or
+ * by the end of the connection.
  */
 #include "wire/rpc.h"
 
@@ -346,7 +346,7 @@ void rpc_resume(struct rpc *r)
 
 /* Out. */
 
-/* The out buffer behind the mark `from` is given up when packing failed, so no half frame leaves. */
+/* What is behind the mark `from` is given up when packing failed, so no half frame leaves. */
 static enum err sent(struct rpc *r, size_t from, enum err e, struct why *why)
 {
 	struct buf *out = chan_out(r->chan);
@@ -358,8 +358,10 @@ static enum err sent(struct rpc *r, size_t from, enum err e, struct why *why)
 			out->n = from;
 		else
 			chan_wrote(r->chan);
-		return e ? e : fail(why, ERR_too_large, full ? "the peer does not read" :
-							       "a message over the frame's ceiling");
+		if (e)
+			return e;
+		return fail(why, ERR_too_large, "%s",
+			full ? "the peer does not read" : "a message over the frame's ceiling");
 	}
 	chan_wrote(r->chan);
 	return OK;
@@ -474,8 +476,11 @@ enum err rpc_answer(struct rpc *r, uint32_t msgid, const struct letter_kind *kin
 	struct why *why)
 {
 	own_buf b = { .max = r->frame_max };
-	enum err e = shape_pack(kind->out, body, &b, why);
+	struct why own;
+	enum err e;
 
+	why = why ? why : &own;
+	e = shape_pack(kind->out, body, &b, why);
 	if (e)
 		rpc_refuse(r, msgid, why);
 	else

@@ -1,5 +1,5 @@
 /*
- * wire/rpc.h - MessagePack-RPC (rows A5, A6) over a channel: frames in, frames out, answers matched.
+ * wire/rpc.h - MessagePack-RPC (rows A5, A6) over a channel: frames in and out, answers matched.
  *
  * Request [0, msgid, method, [params]], response [1, msgid, error, result], notification
  * [2, method, [params]]; params is one map. A peer that breaks this is malformed: the user is told
@@ -29,8 +29,10 @@ struct rpc_user {
 	void (*note)(void *ctx, struct bytes method, struct bytes params);
 	/* The channel is below its low mark again. May be NULL. */
 	void (*drained)(void *ctx);
-	/* Once: the peer closed (OK), broke the rules (ERR_malformed), or the channel failed. Asks that
-	 * are open have been failed before. Call rpc_free then. */
+	/*
+	 * Once: the peer closed (OK), broke the rules (ERR_malformed), or the channel failed. Asks
+	 * that are open have been failed before. Call rpc_free then.
+	 */
 	void (*closed)(void *ctx, const struct why *why);
 	/* True: no more letters now; the rest is kept until rpc_resume. May be NULL. */
 	bool (*full)(void *ctx);

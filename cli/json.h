@@ -1,0 +1,27 @@
+/*
+ * cli/json.h - any struct of a shape as JSON (row G8), and errors.
+ *
+ * Keys are the shape's; sizes in bytes, durations in ms, times RFC 3339 in UTC, words as words; text
+ * that is no UTF-8, and bytes, as base64 under <key>_b64; what is absent is left out.
+ */
+#ifndef CLI_JSON_H
+#define CLI_JSON_H
+
+#include <jansson.h>
+
+#include "letter/shape.h"
+
+/* NULL when out of memory. */
+json_t *json_of(const struct shape *s, const void *obj);
+/* {"error": {...}} */
+json_t *json_of_error(const struct why *why);
+
+/* Prints and releases; NULL prints an error instead. Lines: one line, pushed out at once. */
+void json_print(FILE *f, json_t *doc);
+void json_print_line(FILE *f, json_t *doc);
+void json_error(FILE *f, const struct why *why);
+
+/* One array of the elements of a list of shapes. */
+json_t *json_of_list(const struct shape *s, const void *v, uint32_t n);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * config.c - defaults, then each file over it. The defaults are a document of the same kind, so that
+ * they pass the same checks.
+ */
+#include "conf/config.h"
+
+#include "base/text.h"
+#include "conf/yaml.h"
+
+static const char defaults[] =
+	"default_image: debian\n"
+	"vcpus: 2\n"
+	"memory: 1G\n"
+	"disk: 8G\n"
+	"driver: auto\n"
+	"accel: auto\n"
+	"net: nat\n"
+	"layer: auto\n"
+	"boot_timeout_ms: 5m\n"
+	"stop_timeout_ms: 10s\n"
+	"log_level: info\n";
+
+static enum err load_file(struct conf *c, const char *file, struct why *why)
+{
+	uint32_t lines[CONF_KEYS_MAX] = { 0 };
+	own_buf text = { 0 };
+	bool there;
+	enum err e = yaml_file(file, YAML_OURS, &text, &there, why);
+
+	if (!e && there)
+		e = yaml_read(&shape_config, file, (struct bytes){ text.p, text.n }, &c->mem, &c->v,
+			lines, why);
+	for (uint32_t i = 0; !e && i < shape_config.count; i++)
+		if (lines[i])
+			c->from[i] = (struct conf_origin){ file, lines[i] };
+	return e;
+}
+
+enum err conf_load_from(struct conf *c, const char *const files[CONF_FILES], struct why *why)
+{
+	struct bytes built_in = { (const uint8_t *)defaults, sizeof(defaults) - 1 };
+	enum err e = OK;
+
+	must(shape_config.count <= CONF_KEYS_MAX);
+	memset(c, 0, sizeof(*c));
+	arena_init(&c->mem, MiB);
+	for (int i = 0; !e && i < CONF_FILES && files[i]; i++)
+		if (!str_copy(c->files[i].path, sizeof(c->files[i].path), files[i]))
+			e = fail(why, ERR_too_large, "the path %.60s... is too long", files[i]);
+	if (!e)
+		e = yaml_read(&shape_config, "defaults", built_in, &c->mem, &c->v, NULL, why);
+	for (int i = 0; !e && i < CONF_FILES && files[i]; i++)
+		e = load_file(c, c->files[i].path, why);
+	return e;
+}
+
+enum err conf_load(struct conf *c, struct why *why)
+{
+	const char *files[CONF_FILES] = { SYSTEM_CONFIG_FILE, NULL };
+	struct place dir, file;
+	enum err e = place_config(&dir, why);
+
+	if (!e)
+		e = place_beneath(&file, &dir, "config.yaml", why);
+	if (e) {
+		memset(c, 0, sizeof(*c)); /* so that conf_done finds nothing */
+		return e;
+	}
+	files[1] = file.path;
+	return conf_load_from(c, files, why);
+}
+
+void conf_done(struct conf *c)
+{
+	arena_done(&c->mem);
+}

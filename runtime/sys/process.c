@@ -1,0 +1,260 @@
+/*
+ * process.c - clone3 with a pidfd, /proc readers, pidfd signals.
+ *
+ * The child between clone and exec only makes system calls; failures travel back over a
+ * close-on-exec pipe, so that "no such program" is the starter's error.
+ */
+#include "sys/process.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys/beneath.h"
+
+enum { GIFT_BASE = 64 }; /* descriptors are first moved above this, so that none is overwritten */
+
+/* What a child that could not exec leaves in the pipe. */
+struct exec_report {
+	int e;
+	char step[28];
+};
+
+static void child_fail(int report, const char *step)
+{
+	struct exec_report msg = { errno, "" };
+
+	for (size_t i = 0; i + 1 < sizeof(msg.step) && step[i]; i++)
+		msg.step[i] = step[i];
+	(void)!write(report, &msg, sizeof(msg));
+	_exit(127);
+}
+
+static void give_fds(const struct process_spec *s, int report)
+{
+	bool given[3] = { false, false, false };
+	int fds[GIFTS_MAX];
+	int null;
+
+	for (unsigned i = 0; i < s->gifts_n; i++) {
+		fds[i] = fcntl(s->gifts[i].fd, F_DUPFD_CLOEXEC, GIFT_BASE);
+		if (fds[i] < 0)
+			child_fail(report, "keeping descriptors");
+	}
+	null = open("/dev/null", O_RDWR);
+	for (unsigned i = 0; i < s->gifts_n; i++) {
+		if (dup2(fds[i], s->gifts[i].as) < 0)
+			child_fail(report, "placing descriptors");
+		if (s->gifts[i].as < 3)
+			given[s->gifts[i].as] = true;
+	}
+	for (int i = 0; i < 3; i++)
+		if (!given[i] && (null < 0 || dup2(null, i) < 0))
+			child_fail(report, "opening /dev/null");
+}
+
+/* Everything that was not given goes at exec. */
+static void close_others(const struct process_spec *s, int report)
+{
+	unsigned first = 3;
+
+	for (unsigned i = 0; i < s->gifts_n; i++)
+		first = MAX(first, (unsigned)s->gifts[i].as + 1);
+	for (unsigned fd = 3; fd < first; fd++) {
+		bool given = false;
+
+		for (unsigned i = 0; i < s->gifts_n; i++)
+			given |= s->gifts[i].as == (int)fd;
+		if (!given && fcntl((int)fd, F_GETFD) >= 0)
+			fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+	}
+	if (syscall(SYS_close_range, first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) < 0)
+		child_fail(report, "closing descriptors");
+}
+
+static void reset_signals(void)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int i = 1; i < 65; i++)
+		sigaction(i, &dfl, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static NORETURN void child(const struct process_spec *s, int program, int report, pid_t parent)
+{
+	static char *const no_env[] = { NULL };
+
+	reset_signals();
+	if (s->new_session)
+		setsid();
+	give_fds(s, report);
+	if (s->drop && (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
+			       setresuid(s->uid, s->uid, s->uid) < 0))
+		child_fail(report, "dropping privileges");
+	if (s->die_with_parent) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(127);
+	}
+	close_others(s, report);
+	execveat(program, "", s->argv, s->envp ? s->envp : no_env, AT_EMPTY_PATH);
+	child_fail(report, "starting the program");
+	_exit(127);
+}
+
+static pid_t clone_with_pidfd(int *pidfd)
+{
+	struct clone_args args = {
+		.flags = CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+	};
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+enum err process_start(const struct process_spec *spec, pid_t *ret_pid, int *ret_pidfd,
+	struct why *why)
+{
+	struct exec_report msg;
+	own_fd report = -1, report_child = -1, program = -1, pidfd = -1;
+	int pipes[2], raw = -1;
+	pid_t pid, parent = getpid();
+	ssize_t n;
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return fail_errno(why, "cannot start %s", spec->argv[0]);
+	report = pipes[0];
+	/* high numbers, so that no gift lands on them */
+	report_child = fcntl(pipes[1], F_DUPFD_CLOEXEC, 2 * GIFT_BASE);
+	close(pipes[1]);
+	program = fcntl(spec->program, F_DUPFD_CLOEXEC, 2 * GIFT_BASE);
+	if (report_child < 0 || program < 0)
+		return fail_errno(why, "cannot start %s", spec->argv[0]);
+	pid = clone_with_pidfd(&raw);
+	if (pid == 0)
+		child(spec, program, report_child, parent);
+	if (pid < 0)
+		return fail_errno(why, "cannot start %s", spec->argv[0]);
+	pidfd = raw;
+	fd_done(&report_child);
+	do
+		n = read(report, &msg, sizeof(msg));
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof(msg)) {
+		pidfd_reap(pidfd);
+		errno = msg.e;
+		return fail_errno(why, "cannot start %s: %.27s", spec->argv[0], msg.step);
+	}
+	*ret_pid = pid;
+	*ret_pidfd = take_fd(&pidfd);
+	return OK;
+}
+
+/* Field `index` (1 = pid) of /proc/PID/stat, which follows the command in parentheses. */
+static bool stat_fields(pid_t pid, unsigned long long *fields, int first, int last)
+{
+	char path[32], text[1024], *at;
+	own_fd fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	at = strrchr(text, ')');
+	for (int field = 2; at && field <= last; field++) {
+		if (field >= first)
+			fields[field - first] = strtoull(at + 1, NULL, 10);
+		at = strchr(at + 1, ' ');
+	}
+	return at != NULL;
+}
+
+uint64_t process_start_time(pid_t pid)
+{
+	unsigned long long start = 0;
+
+	return stat_fields(pid, &start, 22, 22) ? start : 0;
+}
+
+static bool cmdline_names(pid_t pid, const char *needle)
+{
+	own_buf text = { .max = 256 * KiB };
+	char path[32];
+	own_fd proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	snprintf(path, sizeof(path), "%d/cmdline", (int)pid);
+	if (proc < 0 || read_file(proc, path, 128 * KiB, &text, NULL))
+		return false;
+	return memmem(text.p, text.n, needle, strlen(needle)) != NULL;
+}
+
+int process_find(pid_t pid, uint64_t start_time, const char *needle)
+{
+	own_fd fd = pidfd_of(pid);
+
+	if (fd < 0 || process_start_time(pid) != start_time || !cmdline_names(pid, needle))
+		return -1;
+	/* still the one that was opened: a signal that does nothing reaches it */
+	if (pidfd_signal(fd, 0) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
+bool process_usage(pid_t pid, uint64_t *rss, uint64_t *cpu_ms)
+{
+	unsigned long long f[11]; /* fields 14 to 24 */
+	uint64_t tick = (uint64_t)sysconf(_SC_CLK_TCK);
+
+	if (!stat_fields(pid, f, 14, 24))
+		return false;
+	*cpu_ms = (f[0] + f[1]) * 1000 / tick;
+	*rss = f[10] * (uint64_t)sysconf(_SC_PAGESIZE);
+	return true;
+}
+
+int pidfd_signal(int pidfd, int signal)
+{
+	return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+int pidfd_of(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+int pidfd_reap(int pidfd)
+{
+	siginfo_t info = { .si_pid = 0 };
+	int r;
+
+	do
+		r = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -1;
+	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+bool host_boot_id(char out[37])
+{
+	own_fd fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, out, 36) != 36)
+		return false;
+	out[36] = '\0';
+	return true;
+}

@@ -1,0 +1,168 @@
+/*
+ * world/world.h - the seam between the daemon and everything outside it.
+ *
+ * Clock, randomness, sockets, children, files and store commits are reached only through here. One
+ * implementation is Linux (world_linux*.c); the other is a seed (tests/sim), in virtual time, with
+ * faults. An actor that keeps to this header runs unchanged on both.
+ *
+ * Files are named by a place and a clean relative path beneath it. Callbacks come from the loop,
+ * never from inside the call that asked for them.
+ */
+#ifndef WORLD_WORLD_H
+#define WORLD_WORLD_H
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "kv/kv.h"
+#include "loop/chan.h"
+
+struct world;
+
+enum place {
+	STATE, /* survives reboots: disks, images, kernels, the store */
+	RUNTIME /* sockets; gone after a reboot */
+};
+
+/* Time and chance. */
+uint64_t world_now_ms(struct world *w); /* monotonic; goes on while the host sleeps */
+uint64_t world_unix_ms(struct world *w); /* wall clock; may jump */
+void world_random(struct world *w, void *p, size_t n);
+const char *world_boot_id(struct world *w); /* of the host; 36 characters */
+
+/* Intrusive, zeroed by its owner, stopped before its memory goes. Fires once. */
+struct wtimer {
+	struct world *w;
+	void (*fn)(void *ctx);
+	void *ctx;
+	struct timer linux_timer;
+	uint64_t sim_at; /* the simulation's due time; 0 = not started */
+	struct wtimer *sim_next;
+};
+void world_timer(struct world *w, struct wtimer *t, uint64_t ms, void (*fn)(void *), void *ctx);
+void world_timer_stop(struct wtimer *t); /* not started is fine */
+
+/* Sockets. */
+struct world_peer {
+	uid_t uid;
+	pid_t pid;
+};
+struct world_listener;
+/*
+ * Listens at `path` beneath RUNTIME with mode 0600 from bind on; what lay there is replaced. accept
+ * gets a channel that has no user yet: it must set one, or close it. A listener that was handed over
+ * (socket activation, or the fd of the lock's holder) is taken with fd >= 0.
+ */
+enum err world_listen(struct world *w, const char *path, int fd,
+	void (*accept)(void *ctx, struct chan *c, const struct world_peer *peer), void *ctx,
+	struct world_listener **ret, struct why *why) MUST_CHECK;
+void world_listener_free(struct world_listener *l);
+enum err world_connect(struct world *w, const char *path, const struct chan_user *user, void *ctx,
+	struct chan **ret, struct why *why) MUST_CHECK;
+enum err world_connect_vsock(struct world *w, uint32_t cid, uint32_t port,
+	const struct chan_user *user, void *ctx, struct chan **ret, struct why *why) MUST_CHECK;
+
+/* Children. */
+struct child;
+
+enum { CHILD_FILES_MAX = 6, CHILD_SOCKETS_MAX = 4 };
+
+struct child_file {
+	enum place place;
+	const char *path;
+	bool directory, writable;
+	bool companion; /* path is a program beside ours instead of a file of a place */
+	int as; /* its descriptor in the child */
+};
+
+struct child_socket {
+	const char *path; /* beneath RUNTIME: a listening socket made before the child runs */
+	int as;
+};
+
+struct child_spec {
+	const char *program; /* absolute path, or a bare name of a companion program of ours */
+	char *const *argv;
+	struct child_file files[CHILD_FILES_MAX];
+	unsigned files_n;
+	struct child_socket sockets[CHILD_SOCKETS_MAX];
+	unsigned sockets_n;
+	const char *log; /* file beneath STATE that gets stderr (and stdout); NULL = discarded */
+	bool letters; /* a socket pair on descriptor 0; our end is *ret_letters */
+	bool outlives; /* survives the daemon, in a session of its own; else it dies with it */
+	bool unprivileged; /* when the daemon is root: run as the unprivileged uid */
+};
+
+/* exited: status is the exit code, 128+signal, or -1 when unknown. The child is to be freed then. */
+typedef void child_exit_fn(void *ctx, int status);
+
+enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_fn *exited,
+	void *ctx, struct child **ret, struct chan **ret_letters, struct why *why) MUST_CHECK;
+/* Takes back a child of an earlier daemon, told by pid, start time and a word of its command line. */
+enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *needle,
+	child_exit_fn *exited, void *ctx, struct child **ret, struct why *why) MUST_CHECK;
+pid_t child_pid(const struct child *c);
+uint64_t child_start(const struct child *c); /* clock ticks since boot */
+void child_signal(struct child *c, int signal);
+bool child_usage(const struct child *c, uint64_t *rss, uint64_t *cpu_ms);
+void child_free(struct child *c); /* no more callbacks; does not end it. NULL is fine */
+
+/* Uid and gid of unprivileged children: the daemon's own, unless that is root. */
+uid_t world_plain_uid(struct world *w);
+
+/* Files. Absent is fine for removals; the others answer ERR_not_found. */
+enum err world_mkdir(struct world *w, enum place p, const char *path, struct why *why) MUST_CHECK;
+/* The directory (and what is in it) becomes the unprivileged uid's, so that a child can write there. */
+enum err world_give(struct world *w, enum place p, const char *path, struct why *why) MUST_CHECK;
+enum err world_remove(struct world *w, enum place p, const char *path, struct why *why) MUST_CHECK;
+enum err world_rename(struct world *w, enum place p, const char *from, const char *to,
+	struct why *why) MUST_CHECK;
+enum err world_read(struct world *w, enum place p, const char *path, size_t max, struct buf *ret,
+	struct why *why) MUST_CHECK;
+enum err world_write(struct world *w, enum place p, const char *path, struct bytes content,
+	struct why *why) MUST_CHECK;
+enum err world_list(struct world *w, enum place p, const char *path,
+	void (*fn)(void *ctx, const char *name), void *ctx, struct why *why) MUST_CHECK;
+/* size: as reads see it; used: host bytes. */
+enum err world_size(struct world *w, enum place p, const char *path, uint64_t *size, uint64_t *used,
+	struct why *why) MUST_CHECK;
+enum err world_free_space(struct world *w, enum place p, uint64_t *ret, struct why *why) MUST_CHECK;
+/* Absolute path, for programs that take one. */
+enum err world_path(struct world *w, enum place p, const char *path, char *out, size_t size,
+	struct why *why) MUST_CHECK;
+
+/* Disk layers, all beneath STATE. */
+enum err world_overlay(struct world *w, const char *to, const char *backing, uint64_t size,
+	struct why *why) MUST_CHECK;
+/* Shares blocks; `size` > 0 then sets the new file's size. ERR_unsupported where it cannot. */
+enum err world_reflink(struct world *w, const char *to, const char *from, uint64_t size,
+	struct why *why) MUST_CHECK;
+enum err world_resize(struct world *w, const char *path, uint64_t size, struct why *why) MUST_CHECK;
+
+/* The host: what decides how machines run. */
+struct host_facts {
+	bool kvm; /* usable, as far as can be told without running a guest */
+	const char *kvm_why; /* why not */
+	bool vhost_vsock;
+	uint64_t tsc_khz;
+	uint64_t memory, memory_free; /* bytes */
+};
+void world_host_facts(struct world *w, struct host_facts *ret);
+/* Absolute path of a program: config's when set, else found on PATH. */
+enum err world_find_program(struct world *w, const char *configured, const char *name, char *out,
+	size_t size, struct why *why) MUST_CHECK;
+
+/* The store. Commits of one turn go together; done comes in order of the calls. */
+enum err world_kv_scan(struct world *w, const char *prefix, const char *after,
+	bool (*fn)(void *ctx, const char *key, struct bytes value), void *ctx,
+	struct why *why) MUST_CHECK;
+struct kv_waiter { /* the caller's memory, until done is called */
+	void (*done)(void *ctx, const struct why *why); /* why NULL: it is on disk */
+	void *ctx;
+	struct kv_waiter *next;
+};
+/* Takes the batch's memory over. */
+void world_kv_commit(struct world *w, struct kv_batch *b, struct kv_waiter *waiter);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * world/world_linux.h - the Linux world's own state; for world_linux*.c and for main, which makes it.
+ */
+#ifndef WORLD_WORLD_LINUX_H
+#define WORLD_WORLD_LINUX_H
+
+#include <limits.h>
+
+#include "sys/tsc.h"
+#include "world/world.h"
+
+struct store_thread;
+
+/* Row G2: where the daemon runs as root, children that handle foreign bytes run as this uid and gid. */
+enum { PLAIN_UID = 61107 };
+
+struct world {
+	struct loop *loop;
+	int dirs[2]; /* by enum place */
+	char paths[2][PATH_MAX];
+	char program_dir[PATH_MAX]; /* where our own executable lies */
+	char boot_id[37];
+	struct tsc_mark tsc;
+	uint64_t tsc_khz; /* 0 until asked */
+	struct kv *kv;
+	struct store_thread *store;
+};
+
+/* Opens both places (absolute paths, made by the caller) and the store. */
+enum err world_linux_new(struct loop *l, const char *state_dir, const char *runtime_dir,
+	uint32_t schema, struct world **ret, struct why *why) MUST_CHECK;
+void world_linux_free(struct world *w); /* waits for commits that are under way */
+
+/* Hands the turn's commits to the store's thread; call at the end of each turn. */
+void world_store_flush(struct world *w);
+
+enum err store_thread_new(struct world *w, struct store_thread **ret, struct why *why) MUST_CHECK;
+void store_thread_free(struct store_thread *t);
+
+#endif

@@ -1,0 +1,160 @@
+/*
+ * world_linux_store.c - store commits, on the process's only other thread.
+ *
+ * LMDB's flush blocks, so the commits of a turn are joined into one batch and handed over whole;
+ * what comes while that is under way waits for the next one (group commit). The loop and the thread
+ * share one hand-over slot under a mutex; the bell brings the result back.
+ */
+#include <pthread.h>
+#include <signal.h>
+
+#include "world/world_linux.h"
+
+struct store_thread {
+	struct world *w;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct bell bell;
+	/* the loop's alone */
+	struct kv_batch gathered; /* of this turn */
+	struct kv_waiter *waiting, **waiting_end; /* for `gathered` */
+	struct kv_waiter *under_way; /* for the batch that the thread has */
+	bool running;
+	/* under the lock */
+	struct kv_batch batch;
+	struct why why;
+	bool has_batch, has_result, quit;
+};
+
+static void *store_main(void *arg)
+{
+	struct store_thread *t = arg;
+
+	pthread_mutex_lock(&t->lock);
+	for (;;) {
+		struct why why = { .code = OK };
+
+		while (!t->has_batch && !t->quit)
+			pthread_cond_wait(&t->wake, &t->lock);
+		if (!t->has_batch)
+			break;
+		pthread_mutex_unlock(&t->lock);
+		if (kv_write(t->w->kv, &t->batch, &why) == OK)
+			why.code = OK;
+		pthread_mutex_lock(&t->lock);
+		t->why = why;
+		t->has_batch = false;
+		t->has_result = true;
+		bell_ring(&t->bell);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return NULL;
+}
+
+static void on_result(void *ctx)
+{
+	struct store_thread *t = ctx;
+	struct kv_waiter *waiters = t->under_way;
+	struct why why;
+
+	pthread_mutex_lock(&t->lock);
+	if (!t->has_result) {
+		pthread_mutex_unlock(&t->lock);
+		return;
+	}
+	t->has_result = false;
+	why = t->why;
+	pthread_mutex_unlock(&t->lock);
+	t->running = false;
+	t->under_way = NULL;
+	buf_done(&t->batch.b);
+	while (waiters) {
+		struct kv_waiter *w = waiters;
+
+		waiters = w->next;
+		w->done(w->ctx, why.code ? &why : NULL);
+	}
+}
+
+void world_store_flush(struct world *w)
+{
+	struct store_thread *t = w->store;
+
+	if (t->running || !t->waiting)
+		return;
+	t->running = true;
+	t->under_way = t->waiting;
+	t->waiting = NULL;
+	t->waiting_end = &t->waiting;
+	pthread_mutex_lock(&t->lock);
+	t->batch = t->gathered;
+	t->has_batch = true;
+	pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->lock);
+	t->gathered = (struct kv_batch){ .b = { .max = 64 * MiB } };
+}
+
+void world_kv_commit(struct world *w, struct kv_batch *b, struct kv_waiter *waiter)
+{
+	struct store_thread *t = w->store;
+
+	if (b->b.failed)
+		t->gathered.b.failed = true;
+	buf_add(&t->gathered.b, b->b.p, b->b.n);
+	buf_done(&b->b);
+	waiter->next = NULL;
+	*t->waiting_end = waiter;
+	t->waiting_end = &waiter->next;
+}
+
+enum err world_kv_scan(struct world *w, const char *prefix, const char *after,
+	bool (*fn)(void *ctx, const char *key, struct bytes value), void *ctx, struct why *why)
+{
+	return kv_scan(w->kv, prefix, after, fn, ctx, why);
+}
+
+enum err store_thread_new(struct world *w, struct store_thread **ret, struct why *why)
+{
+	struct store_thread *t = calloc(1, sizeof(*t));
+	sigset_t all, old;
+	int rc;
+
+	if (!t)
+		return fail(why, ERR_no_memory, "no memory for the store's thread");
+	t->w = w;
+	t->waiting_end = &t->waiting;
+	t->gathered.b.max = 64 * MiB;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->wake, NULL);
+	bell_start(w->loop, &t->bell, on_result, t);
+	sigfillset(&all); /* signals are the loop's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&t->thread, NULL, store_main, t);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc) {
+		bell_stop(&t->bell);
+		free(t);
+		return fail(why, ERR_no_memory, "cannot start the store's thread");
+	}
+	*ret = t;
+	return OK;
+}
+
+void store_thread_free(struct store_thread *t)
+{
+	if (!t)
+		return;
+	world_store_flush(t->w);
+	pthread_mutex_lock(&t->lock);
+	t->quit = true;
+	pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->lock);
+	pthread_join(t->thread, NULL);
+	bell_stop(&t->bell);
+	buf_done(&t->batch.b);
+	buf_done(&t->gathered.b);
+	pthread_mutex_destroy(&t->lock);
+	pthread_cond_destroy(&t->wake);
+	free(t);
+}
