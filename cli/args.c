@@ -313,11 +313,12 @@ static enum err check_count(struct line *l)
 	if (l->c->version)
 		return OK;
 	if (!k) {
-		fail(l->why, ERR_missing_field, l->words_n ? "'banger %s' needs a command behind it" :
-							       "a command is missing%s",
-			l->words_n ? l->words[0] : "");
-		return fail_hint(l->why, "banger help%s%s", l->words_n ? " " : "",
-			l->words_n ? l->words[0] : "");
+		if (l->words_n == 0) {
+			fail(l->why, ERR_missing_field, "a command is missing");
+			return fail_hint(l->why, "banger help");
+		}
+		fail(l->why, ERR_missing_field, "'banger %s' needs a command behind it", l->words[0]);
+		return fail_hint(l->why, "banger help %s", l->words[0]);
 	}
 	if (l->c->args_n < k->least)
 		fail(l->why, ERR_missing_field, "'banger %s' needs %s", k->words, k->args);

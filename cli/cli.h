@@ -33,6 +33,7 @@ struct flag {
 	char letter; /* 0 = none */
 	const struct type *type; /* of its value; NULL: it takes none */
 	const char *value; /* what help calls the value */
+	const char *field; /* of the letter that it fills; NULL: the one of its name */
 	const char *doc;
 	enum offer offer;
 	bool many; /* may be given several times */

@@ -98,7 +98,8 @@ enum err flags_fill(struct cli *c, const struct shape *s, void *obj, struct why 
 	enum err e = OK;
 
 	for (unsigned i = 0; !e && flag && flag[i].name; i++) {
-		const struct field *f = c->given[i].set ? field_of(s, flag[i].name) : NULL;
+		const char *name = flag[i].field ? flag[i].field : flag[i].name;
+		const struct field *f = c->given[i].set ? field_of(s, name) : NULL;
 
 		if (f)
 			e = fill(&flag[i], &c->given[i], f, obj, why);

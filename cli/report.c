@@ -92,6 +92,11 @@ void note(struct cli *c, const char *fmt, ...)
 	fprintf(stderr, "banger: %s\n", shown);
 }
 
+void print_document(const struct shape *s, const void *obj)
+{
+	json_print(stdout, json_of(s, obj));
+}
+
 int finish(struct cli *c, int code)
 {
 	struct why why;

@@ -16,6 +16,7 @@ FUZZERS := $(call names,fuzz)
 
 TEST_LIB := $(O)/tests/lib.a
 WIRED_LIB := $(O)/tests/wired.a
+WRAPS := tests/torture/driver/wraps.def
 DRIVER := $(O)/obj/tests/torture/driver/torture.o $(O)/obj/tests/torture/driver/wraps.o
 
 $(TEST_LIB): $(call objs,tests/lib)
@@ -34,11 +35,11 @@ $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $$(UNIT_OBJS_$$*) $(TEST_LIB) $(WIRED
 # libev is shared here, so that only banger's own allocations and system calls are made to fail:
 # libev ends the process when it gets no memory.
 $(O)/tests/torture/%: $(O)/obj/tests/torture/%.o $$(TORTURE_OBJS_$$*) $(DRIVER) $(TEST_LIB) \
-		$(WIRED_LIB) tests/torture/driver/wraps.list
+		$(WIRED_LIB) $(WRAPS)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $(filter-out %.list,$^) -o $@ \
-		$(addprefix -Wl$(comma)--wrap=,$(shell cut -f1 tests/torture/driver/wraps.list)) \
+	$(Q)$(CC) $(LDFLAGS) $(filter-out %.def,$^) -o $@ \
+		$(shell sed -n 's/^[A-Z]*(\([a-z0-9_]*\)[,)].*/-Wl,--wrap=\1/p' $(WRAPS)) \
 		$(TORTURE_LIBS_$*) -lev -lmsgpackc -lm
 comma := ,
 
@@ -75,7 +76,7 @@ torture:
 	$(SAN_MAKE) torture-bins
 	$(RUN) torture
 
-foreign:
+foreign: $(O)/tests/tools/standin
 	$(SAN_MAKE) foreign-bins
 	$(RUN) foreign
 

@@ -279,8 +279,12 @@ static errcode_t bury_all(struct ext4 *fs)
 {
 	errcode_t e = 0;
 
-	for (size_t i = 0; i < fs->doomed_n && !e; i++)
-		e = bury(fs, fs->doomed[i]);
+	for (size_t i = 0; i < fs->doomed_n && !e; i++) {
+		if (fs->doomed[i].ino)
+			e = bury(fs, fs->doomed[i].ino);
+		else
+			ext2fs_block_alloc_stats2(fs->fs, fs->doomed[i].block, -1);
+	}
 	return e;
 }
 

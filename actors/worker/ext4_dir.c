@@ -177,21 +177,27 @@ enum err ext4_xattrs_set(struct ext4 *fs, uint32_t ino, const struct xattr *v, s
 }
 
 struct copying {
-	struct ext2_xattr_handle *to;
+	struct ext2_xattr_handle *from, *to;
 	errcode_t e;
 };
 
-static int copy_one(char *name, char *value, size_t n, ext2_ino_t ino UNUSED, void *ctx)
+/* The value is fetched anew: what iterating hands out is the disk's form of an ACL. */
+static int copy_one(char *name, char *disk UNUSED, size_t disk_n UNUSED, void *ctx)
 {
 	struct copying *c = ctx;
+	void *value = NULL;
+	size_t n = 0;
 
-	c->e = ext2fs_xattr_set(c->to, name, value, n);
+	c->e = ext2fs_xattr_get(c->from, name, &value, &n);
+	if (!c->e)
+		c->e = ext2fs_xattr_set(c->to, name, value, n);
+	ext2fs_free_mem(&value);
 	return c->e ? XATTR_ABORT : 0;
 }
 
 static errcode_t copy_all(struct ext2_xattr_handle *from, struct ext4 *to, uint32_t to_ino)
 {
-	struct copying c = { .e = 0 };
+	struct copying c = { .from = from };
 	size_t n = 0;
 	errcode_t e = ext2fs_xattrs_read(from);
 

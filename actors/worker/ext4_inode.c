@@ -107,16 +107,38 @@ enum err ext4_symlink(struct ext4 *fs, const struct meta *m, const char *target,
 	return ext4_store(fs, *ret_ino, &raw, why);
 }
 
+static enum err doom(struct ext4 *fs, struct doomed what, struct why *why)
+{
+	size_t cap = fs->doomed_cap ? fs->doomed_cap * 2 : 64;
+	struct doomed *p;
+
+	if (fs->doomed_n == fs->doomed_cap) {
+		p = realloc(fs->doomed, cap * sizeof(*p));
+		if (!p)
+			return fail(why, ERR_no_memory, "no memory for removed files");
+		fs->doomed = p;
+		fs->doomed_cap = cap;
+	}
+	fs->doomed[fs->doomed_n++] = what;
+	return OK;
+}
+
 /* Attributes lie in the inode's tail and in one block; both are given up. */
-static enum err drop_xattrs(struct ext4 *fs, uint32_t ino, union raw *raw, struct why *why)
+static enum err drop_xattrs(struct ext4 *fs, union raw *raw, struct why *why)
 {
 	size_t used = EXT2_GOOD_OLD_INODE_SIZE + raw->large.i_extra_isize;
-	errcode_t e = 0;
+	uint64_t block = ext2fs_file_acl_block(fs->fs, &raw->base);
+	enum err e;
 
 	memset(raw->bytes + used, 0, sizeof(raw->bytes) - used);
-	if (ext2fs_file_acl_block(fs->fs, &raw->base))
-		e = ext2fs_free_ext_attr(fs->fs, ino, &raw->large);
-	return e ? ext4_fail(why, e, "cannot drop attributes") : OK;
+	if (!block)
+		return OK;
+	e = doom(fs, (struct doomed){ 0, block }, why);
+	if (e)
+		return e;
+	ext2fs_file_acl_block_set(fs->fs, &raw->base, 0);
+	ext2fs_iblk_sub_blocks(fs->fs, &raw->base, 1);
+	return OK;
 }
 
 enum err ext4_change(struct ext4 *fs, uint32_t ino, const struct meta *m, struct why *why)
@@ -125,7 +147,7 @@ enum err ext4_change(struct ext4 *fs, uint32_t ino, const struct meta *m, struct
 	enum err e = ext4_load(fs, ino, &raw, why);
 
 	if (!e)
-		e = drop_xattrs(fs, ino, &raw, why);
+		e = drop_xattrs(fs, &raw, why);
 	if (e)
 		return e;
 	fill(&raw, m);
@@ -175,22 +197,6 @@ enum err ext4_link(struct ext4 *fs, uint32_t ino, struct why *why)
 	return ext4_store(fs, ino, &raw, why);
 }
 
-static enum err doom(struct ext4 *fs, uint32_t ino, struct why *why)
-{
-	size_t cap = fs->doomed_cap ? fs->doomed_cap * 2 : 64;
-	uint32_t *p;
-
-	if (fs->doomed_n == fs->doomed_cap) {
-		p = realloc(fs->doomed, cap * sizeof(*p));
-		if (!p)
-			return fail(why, ERR_no_memory, "no memory for removed files");
-		fs->doomed = p;
-		fs->doomed_cap = cap;
-	}
-	fs->doomed[fs->doomed_n++] = ino;
-	return OK;
-}
-
 enum err ext4_unlink(struct ext4 *fs, uint32_t ino, struct why *why)
 {
 	union raw raw;
@@ -202,5 +208,5 @@ enum err ext4_unlink(struct ext4 *fs, uint32_t ino, struct why *why)
 		raw.large.i_links_count--;
 		return ext4_store(fs, ino, &raw, why);
 	}
-	return doom(fs, ino, why);
+	return doom(fs, (struct doomed){ ino, 0 }, why);
 }

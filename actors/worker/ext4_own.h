@@ -17,12 +17,18 @@ union raw {
 	uint8_t bytes[INODE_BYTES];
 };
 
+/* To be freed at the end: an inode with all it holds, or one block. */
+struct doomed {
+	uint32_t ino; /* 0: a block */
+	uint64_t block;
+};
+
 struct ext4 {
 	ext2_filsys fs;
 	int fd; /* the same file as fs's, for data */
 	uint32_t next_ino; /* inodes are dealt out in order */
 	blk64_t goal; /* behind the youngest block */
-	uint32_t *doomed; /* inodes that nothing links to any more */
+	struct doomed *doomed; /* what nothing links to any more */
 	size_t doomed_n, doomed_cap;
 };
 

@@ -52,6 +52,8 @@ struct actor_class {
 	/* env is what the roster hands to every actor. A failure ends the process's start. */
 	enum err (*open)(void *state, struct actor *me, void *env, struct why *why);
 	void (*close)(void *state);
+	/* Called once a turn, after letters; for sources that were held back. May be NULL. */
+	void (*turn)(void *state);
 	/* Walks its own state and must()s; run after every letter in checking builds. May be NULL. */
 	void (*verify)(const void *state);
 };
@@ -59,7 +61,7 @@ struct actor_class {
 /* One row of the roster per letter that travels between actors. Masks: bit = roster index. */
 struct route {
 	unsigned kind;
-	uint32_t to; /* an ASK has exactly one receiver */
+	uint32_t to; /* several: the sender picks with `only`, or tells them all */
 	uint32_t from;
 };
 
@@ -106,16 +108,21 @@ enum err tell(struct actor *me, unsigned kind, const void *body);
 void ask(struct actor *me, unsigned kind, const void *body, uint64_t deadline_ms, answer_fn *fn,
 	uint64_t ctx);
 
+/* The same on behalf of a client, to those receivers of the letter that are in `only`. */
+enum err tell_for(struct actor *me, uint32_t only, unsigned kind, uint64_t client, const void *body);
+
 /* For the gate: letters of clients, already packed. deadline_ms 0 = as long as it takes. */
-enum err tell_packed(struct actor *me, unsigned kind, uint64_t client, struct bytes body);
-enum err ask_packed(struct actor *me, unsigned kind, uint64_t client, struct bytes body,
-	uint64_t deadline_ms, packed_answer_fn *fn, uint64_t ctx, struct why *why);
+enum err tell_packed(struct actor *me, uint32_t only, unsigned kind, uint64_t client,
+	struct bytes body);
+enum err ask_packed(struct actor *me, uint32_t only, unsigned kind, uint64_t client,
+	struct bytes body, uint64_t deadline_ms, packed_answer_fn *fn, uint64_t ctx,
+	struct why *why);
 
 void answer(struct actor *me, struct reply_to to, const void *result);
 void refuse(struct actor *me, struct reply_to to, const struct why *why);
 
-/* True when the receiver of that letter could take no more now: hold your source back. */
-bool mail_full(struct actor *me, unsigned kind);
+/* True when one of these actors (a mask) has little room left: hold your source back. */
+bool mail_full(struct actor *me, uint32_t actors);
 
 /* How an actor fares, for daemon.status. */
 struct actor_counts {

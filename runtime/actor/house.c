@@ -134,7 +134,7 @@ static enum err put(struct actor *to, const struct mail *head, const struct shap
 	return fail(why, ERR_busy, "the %s actor has no room for more bytes", to->class->name);
 }
 
-static enum err post(struct actor *me, const struct route *r, struct mail *head,
+static enum err post(struct actor *me, uint32_t to, struct mail *head,
 	const struct shape *shape, const void *body, struct bytes packed, struct why *why)
 {
 	enum err worst = OK;
@@ -142,7 +142,7 @@ static enum err post(struct actor *me, const struct route *r, struct mail *head,
 	head->from = (uint8_t)me->index;
 	head->what = MAIL_LETTER;
 	for (unsigned i = 0; i < me->house->setup.actors; i++) {
-		enum err e = r->to >> i & 1 ? put(&me->house->actors[i], head, shape, body, packed, why)
+		enum err e = to >> i & 1 ? put(&me->house->actors[i], head, shape, body, packed, why)
 					    : OK;
 
 		worst = e ? e : worst;
@@ -160,16 +160,10 @@ static enum err denied(struct actor *me, unsigned kind, struct why *why)
 
 enum err tell(struct actor *me, unsigned kind, const void *body)
 {
-	const struct route *r = route_of(me, kind);
-	struct mail head = { .kind = (uint16_t)kind };
-	struct why why;
-
-	if (!r)
-		return denied(me, kind, &why);
-	return post(me, r, &head, me->house->setup.kinds[kind].in, body, (struct bytes){ 0 }, &why);
+	return tell_for(me, UINT32_MAX, kind, 0, body);
 }
 
-enum err tell_packed(struct actor *me, unsigned kind, uint64_t client, struct bytes body)
+enum err tell_for(struct actor *me, uint32_t only, unsigned kind, uint64_t client, const void *body)
 {
 	const struct route *r = route_of(me, kind);
 	struct mail head = { .kind = (uint16_t)kind, .client = client };
@@ -177,7 +171,20 @@ enum err tell_packed(struct actor *me, unsigned kind, uint64_t client, struct by
 
 	if (!r)
 		return denied(me, kind, &why);
-	return post(me, r, &head, NULL, NULL, body, &why);
+	return post(me, r->to & only, &head, me->house->setup.kinds[kind].in, body,
+		(struct bytes){ 0 }, &why);
+}
+
+enum err tell_packed(struct actor *me, uint32_t only, unsigned kind, uint64_t client,
+	struct bytes body)
+{
+	const struct route *r = route_of(me, kind);
+	struct mail head = { .kind = (uint16_t)kind, .client = client };
+	struct why why;
+
+	if (!r)
+		return denied(me, kind, &why);
+	return post(me, r->to & only, &head, NULL, NULL, body, &why);
 }
 
 /* Tells the world when the next deadline is, when it is sooner than what it knows. */
@@ -227,14 +234,15 @@ void ask(struct actor *me, unsigned kind, const void *body, uint64_t deadline_ms
 	head.serial = o->serial;
 	if (!r)
 		denied(me, kind, &why);
-	else if (post(me, r, &head, me->house->setup.kinds[kind].in, body, (struct bytes){ 0 },
-			 &why) == OK)
+	else if (post(me, r->to, &head, me->house->setup.kinds[kind].in, body,
+			 (struct bytes){ 0 }, &why) == OK)
 		return;
 	return_to_sender(me, o, &why);
 }
 
-enum err ask_packed(struct actor *me, unsigned kind, uint64_t client, struct bytes body,
-	uint64_t deadline_ms, packed_answer_fn *fn, uint64_t ctx, struct why *why)
+enum err ask_packed(struct actor *me, uint32_t only, unsigned kind, uint64_t client,
+	struct bytes body, uint64_t deadline_ms, packed_answer_fn *fn, uint64_t ctx,
+	struct why *why)
 {
 	const struct route *r = route_of(me, kind);
 	struct mail head = { .kind = (uint16_t)kind, .client = client };
@@ -249,7 +257,8 @@ enum err ask_packed(struct actor *me, unsigned kind, uint64_t client, struct byt
 	o = open_ask(me, kind, deadline_ms, (void *)fn, true, ctx);
 	must(o);
 	head.serial = o->serial;
-	e = post(me, r, &head, NULL, NULL, body, why);
+	must(__builtin_popcount(r->to & only) == 1);
+	e = post(me, r->to & only, &head, NULL, NULL, body, why);
 	if (e)
 		asks_close(asks, o);
 	return e;
@@ -286,15 +295,13 @@ void refuse(struct actor *me, struct reply_to to, const struct why *why)
 	reply(me, to, MAIL_REFUSAL, NULL, NULL, (struct bytes){ b.p, b.n });
 }
 
-bool mail_full(struct actor *me, unsigned kind)
+bool mail_full(struct actor *me, uint32_t actors)
 {
-	const struct route *r = me->house->routes[kind];
-
-	for (unsigned i = 0; r && i < me->house->setup.actors; i++) {
+	for (unsigned i = 0; i < me->house->setup.actors; i++) {
 		const struct mailbox *m = &me->house->actors[i].mail;
 
-		if ((r->to >> i & 1) && (m->count + TURN_LETTERS >= m->count_max ||
-						m->filling.n >= MAIL_BYTES_MAX / 2))
+		if ((actors >> i & 1) && (m->count + TURN_LETTERS >= m->count_max ||
+						 m->filling.n >= MAIL_BYTES_MAX / 2))
 			return true;
 	}
 	return false;
@@ -386,6 +393,9 @@ bool house_turn(struct house *h)
 		for (int n = 0; n < TURN_LETTERS && mailbox_take(&a->mail, &head, &body); n++)
 			handle(a, &head, body);
 	}
+	for (unsigned i = 0; i < h->setup.actors; i++)
+		if (h->actors[i].class->turn)
+			h->actors[i].class->turn(h->actors[i].state);
 	for (unsigned i = 0; i < h->setup.actors; i++)
 		more |= h->actors[i].mail.count > 0;
 	return more;

@@ -101,6 +101,7 @@ static void make_utf8(char *s)
 	}
 }
 
+PRINTF_LIKE(5, 0)
 static enum err fill(struct why *why, enum err code, const char *field, int e, const char *fmt,
 	va_list ap)
 {

@@ -4,7 +4,6 @@
 #include "base/text.h"
 
 #include <strings.h>
-#include <time.h>
 
 size_t utf8_next(const uint8_t *p, size_t n, uint32_t *cp)
 {
@@ -187,15 +186,29 @@ void show_duration(char *out, size_t size, uint64_t ms)
 		snprintf(out, size, "%llud%02lluh", s / 86400, s / 3600 % 24);
 }
 
+/* The Gregorian date of a day counted from 1970-01-01; libc's own way would load time zones. */
+static void date_of(uint64_t day, unsigned *year, unsigned *month, unsigned *mday)
+{
+	uint64_t d = day + 719468; /* counted from 0000-03-01, so that leap days end a year */
+	uint64_t era = d / 146097, of_era = d % 146097;
+	uint64_t y = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	uint64_t of_year = of_era - (365 * y + y / 4 - y / 100);
+	uint64_t m = (5 * of_year + 2) / 153;
+
+	*mday = (unsigned)(of_year - (153 * m + 2) / 5 + 1);
+	*month = (unsigned)(m < 10 ? m + 3 : m - 9);
+	*year = (unsigned)(y + era * 400 + (*month <= 2));
+}
+
 void show_time(char *out, size_t size, uint64_t unix_ms)
 {
-	time_t t = (time_t)(unix_ms / 1000);
-	struct tm tm;
-	size_t n;
+	uint64_t s = unix_ms / 1000;
+	unsigned year, month, day;
 
-	gmtime_r(&t, &tm);
-	n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(out + n, size - n, ".%03uZ", (unsigned)(unix_ms % 1000));
+	date_of(s / 86400, &year, &month, &day);
+	snprintf(out, size, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", year, month, day,
+		(unsigned)(s / 3600 % 24), (unsigned)(s / 60 % 60), (unsigned)(s % 60),
+		(unsigned)(unix_ms % 1000));
 }
 
 void hex_of(char *out, const void *p, size_t n)

@@ -14,6 +14,7 @@ void chan_init(struct chan *c, const struct chan_ops *ops, const struct chan_use
 	c->ctx = ctx;
 	c->in_max = CHAN_IN_MAX;
 	c->out_max = CHAN_OUT_MAX;
+	c->crowd = CHAN_OUT_MAX / 4;
 	buf_init(&c->in, c->in_max);
 	buf_init(&c->out, c->out_max);
 }
@@ -116,7 +117,7 @@ void chan_wrote(struct chan *c)
 {
 	if (c->ended || c->doomed)
 		return;
-	if (c->out.n > c->out_max / 4)
+	if (c->out.n > c->crowd)
 		c->wants_drained = true;
 	c->ops->write(c);
 }
@@ -128,7 +129,7 @@ size_t chan_pending(const struct chan *c)
 
 bool chan_crowded(const struct chan *c)
 {
-	return c->out.n > c->out_max / 4;
+	return c->out.n > c->crowd;
 }
 
 void chan_drop(struct chan *c, size_t n)

@@ -22,7 +22,7 @@ struct chan;
 struct chan_user {
 	/* Bytes came. Answers how many were used up; the rest is given again, more behind it. */
 	size_t (*data)(void *ctx, const uint8_t *p, size_t n);
-	/* What was written is below the low mark (a quarter of out_max) again; may be NULL. */
+	/* What was written is below `crowd` again; may be NULL. */
 	void (*drained)(void *ctx);
 	/* Called once when the peer closed (why->code OK) or the channel broke. Close it then. */
 	void (*closed)(void *ctx, const struct why *why);
@@ -41,6 +41,7 @@ struct chan {
 	struct buf in; /* bytes that the user has not used up yet */
 	struct buf out; /* bytes that have not gone out yet */
 	size_t in_max, out_max;
+	size_t crowd; /* with more than this unsent the channel is crowded; a quarter of out_max */
 	bool paused, ended, finishing, wants_drained;
 	bool busy, doomed; /* inside a callback; closed while inside */
 	bool is_dirty;
@@ -62,7 +63,7 @@ void chan_write(struct chan *c, const void *p, size_t n); /* no-op after the end
 struct buf *chan_out(struct chan *c);
 void chan_wrote(struct chan *c);
 size_t chan_pending(const struct chan *c); /* bytes that have not gone out */
-bool chan_crowded(const struct chan *c); /* pending is over a quarter of out_max */
+bool chan_crowded(const struct chan *c); /* pending is over `crowd` */
 void chan_pause(struct chan *c, bool paused);
 /* Ends our direction (shutdown or close of `out`) once all is sent; reading goes on. */
 void chan_finish(struct chan *c);

@@ -6,11 +6,13 @@
  */
 #include "sys/process.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -212,6 +214,22 @@ int process_find(pid_t pid, uint64_t start_time, const char *needle)
 	if (pidfd_signal(fd, 0) < 0)
 		return -1;
 	return take_fd(&fd);
+}
+
+pid_t process_search(uid_t uid, const char *needle)
+{
+	own_dir d = opendir("/proc");
+	struct dirent *e;
+
+	while (d && (e = readdir(d)) != NULL) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+		struct stat st;
+
+		if (pid > 1 && pid != getpid() && fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
+			(st.st_uid == uid || st.st_uid == 0) && cmdline_names(pid, needle))
+			return pid;
+	}
+	return 0;
 }
 
 bool process_usage(pid_t pid, uint64_t *rss, uint64_t *cpu_ms)

@@ -27,7 +27,7 @@ struct rpc {
 	uint32_t *served; /* the peer's, not answered yet */
 	uint32_t served_n, served_cap;
 	uint32_t next_msgid;
-	bool over, busy, doomed;
+	bool over, busy, doomed, partial;
 };
 
 static size_t on_data(void *ctx, const uint8_t *p, size_t n);
@@ -271,6 +271,14 @@ static void frame(struct rpc *r, const uint8_t *p, size_t n)
 		malformed(r, "an array that is no request, response or notification");
 }
 
+static void tell_partial(struct rpc *r, bool open)
+{
+	if (r->partial == open || !r->user->partial)
+		return;
+	r->partial = open;
+	r->user->partial(r->ctx, open);
+}
+
 static size_t on_data(void *ctx, const uint8_t *p, size_t n)
 {
 	struct rpc *r = ctx;
@@ -300,6 +308,8 @@ static size_t on_data(void *ctx, const uint8_t *p, size_t n)
 	}
 	if (r->over || r->doomed)
 		used = n;
+	else
+		tell_partial(r, used < n && !r->chan->paused);
 	if (outer) {
 		r->busy = false;
 		if (r->doomed)
@@ -342,6 +352,11 @@ void rpc_resume(struct rpc *r)
 {
 	if (!r->over && !r->doomed)
 		chan_pause(r->chan, false);
+}
+
+bool rpc_over(const struct rpc *r)
+{
+	return r->over;
 }
 
 /* Out. */

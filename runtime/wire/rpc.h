@@ -36,6 +36,8 @@ struct rpc_user {
 	void (*closed)(void *ctx, const struct why *why);
 	/* True: no more letters now; the rest is kept until rpc_resume. May be NULL. */
 	bool (*full)(void *ctx);
+	/* A frame has begun and is not whole (true), or no frame is open any more. May be NULL. */
+	void (*partial)(void *ctx, bool open);
 };
 
 /* The answer of an ask: why is NULL on success, and result holds the packed map. */
@@ -45,6 +47,8 @@ typedef void rpc_answer_fn(void *ctx, const struct why *why, struct bytes result
 struct rpc *rpc_new(struct chan *c, size_t frame_max, const struct rpc_user *user, void *ctx);
 void rpc_free(struct rpc *r); /* safe inside callbacks; open asks are dropped silently */
 void rpc_resume(struct rpc *r); /* after full() answered true */
+/* The peer is gone: an ask that fails now was not refused by it. */
+bool rpc_over(const struct rpc *r);
 struct chan *rpc_chan(struct rpc *r);
 
 /* Out. Each answers OK, or an error when the message could not be packed; the peer sees nothing. */

@@ -20,7 +20,7 @@
 
 struct world;
 
-enum place {
+enum area {
 	STATE, /* survives reboots: disks, images, kernels, the store */
 	RUNTIME /* sockets; gone after a reboot */
 };
@@ -69,7 +69,7 @@ struct child;
 enum { CHILD_FILES_MAX = 6, CHILD_SOCKETS_MAX = 4 };
 
 struct child_file {
-	enum place place;
+	enum area area;
 	const char *path;
 	bool directory, writable;
 	bool companion; /* path is a program beside ours instead of a file of a place */
@@ -99,7 +99,10 @@ typedef void child_exit_fn(void *ctx, int status);
 
 enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_fn *exited,
 	void *ctx, struct child **ret, struct chan **ret_letters, struct why *why) MUST_CHECK;
-/* Takes back a child of an earlier daemon, told by pid, start time and a word of its command line. */
+/*
+ * Takes back a child of an earlier daemon, told by pid, start time and a word of its command line.
+ * pid 0: whichever process of this user has that word in its command line.
+ */
 enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *needle,
 	child_exit_fn *exited, void *ctx, struct child **ret, struct why *why) MUST_CHECK;
 pid_t child_pid(const struct child *c);
@@ -108,28 +111,35 @@ void child_signal(struct child *c, int signal);
 bool child_usage(const struct child *c, uint64_t *rss, uint64_t *cpu_ms);
 void child_free(struct child *c); /* no more callbacks; does not end it. NULL is fine */
 
+/* What changes when a companion program of ours does: its size and the time of its last change. */
+enum err world_companion(struct world *w, const char *name, uint64_t *size, uint64_t *changed_ns,
+	struct why *why) MUST_CHECK;
+
 /* Uid and gid of unprivileged children: the daemon's own, unless that is root. */
 uid_t world_plain_uid(struct world *w);
 
 /* Files. Absent is fine for removals; the others answer ERR_not_found. */
-enum err world_mkdir(struct world *w, enum place p, const char *path, struct why *why) MUST_CHECK;
+enum err world_mkdir(struct world *w, enum area p, const char *path, struct why *why) MUST_CHECK;
 /* The directory (and what is in it) becomes the unprivileged uid's, so that a child can write there. */
-enum err world_give(struct world *w, enum place p, const char *path, struct why *why) MUST_CHECK;
-enum err world_remove(struct world *w, enum place p, const char *path, struct why *why) MUST_CHECK;
-enum err world_rename(struct world *w, enum place p, const char *from, const char *to,
+enum err world_give(struct world *w, enum area p, const char *path, struct why *why) MUST_CHECK;
+enum err world_remove(struct world *w, enum area p, const char *path, struct why *why) MUST_CHECK;
+enum err world_rename(struct world *w, enum area p, const char *from, const char *to,
 	struct why *why) MUST_CHECK;
-enum err world_read(struct world *w, enum place p, const char *path, size_t max, struct buf *ret,
+enum err world_read(struct world *w, enum area p, const char *path, size_t max, struct buf *ret,
 	struct why *why) MUST_CHECK;
-enum err world_write(struct world *w, enum place p, const char *path, struct bytes content,
+enum err world_write(struct world *w, enum area p, const char *path, struct bytes content,
 	struct why *why) MUST_CHECK;
-enum err world_list(struct world *w, enum place p, const char *path,
+/* Adds to the end of a file, which is made when it is not there. */
+enum err world_append(struct world *w, enum area p, const char *path, struct bytes content,
+	struct why *why) MUST_CHECK;
+enum err world_list(struct world *w, enum area p, const char *path,
 	void (*fn)(void *ctx, const char *name), void *ctx, struct why *why) MUST_CHECK;
 /* size: as reads see it; used: host bytes. */
-enum err world_size(struct world *w, enum place p, const char *path, uint64_t *size, uint64_t *used,
+enum err world_size(struct world *w, enum area p, const char *path, uint64_t *size, uint64_t *used,
 	struct why *why) MUST_CHECK;
-enum err world_free_space(struct world *w, enum place p, uint64_t *ret, struct why *why) MUST_CHECK;
+enum err world_free_space(struct world *w, enum area p, uint64_t *ret, struct why *why) MUST_CHECK;
 /* Absolute path, for programs that take one. */
-enum err world_path(struct world *w, enum place p, const char *path, char *out, size_t size,
+enum err world_path(struct world *w, enum area p, const char *path, char *out, size_t size,
 	struct why *why) MUST_CHECK;
 
 /* Disk layers, all beneath STATE. */

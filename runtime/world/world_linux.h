@@ -16,7 +16,7 @@ enum { PLAIN_UID = 61107 };
 
 struct world {
 	struct loop *loop;
-	int dirs[2]; /* by enum place */
+	int dirs[2]; /* by enum area */
 	char paths[2][PATH_MAX];
 	char program_dir[PATH_MAX]; /* where our own executable lies */
 	char boot_id[37];

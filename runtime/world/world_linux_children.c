@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/beneath.h"
@@ -59,12 +60,25 @@ static int open_companion(struct world *w, const char *name)
 	return fd;
 }
 
+enum err world_companion(struct world *w, const char *name, uint64_t *size, uint64_t *changed_ns,
+	struct why *why)
+{
+	own_fd fd = open_companion(w, name);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail_errno(why, "cannot look at program %s", name);
+	*size = (uint64_t)st.st_size;
+	*changed_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+	return OK;
+}
+
 static enum err open_file(struct world *w, const struct child_file *f, int *ret, struct why *why)
 {
 	int flags = f->directory ? O_RDONLY | O_DIRECTORY : f->writable ? O_RDWR : O_RDONLY;
 
 	*ret = f->companion ? open_companion(w, f->path)
-			    : open_beneath(w->dirs[f->place], f->path, flags | O_NOFOLLOW, 0);
+			    : open_beneath(w->dirs[f->area], f->path, flags | O_NOFOLLOW, 0);
 	return *ret < 0 ? fail_errno(why, "cannot open %s", f->path) : OK;
 }
 
@@ -168,9 +182,14 @@ enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_
 enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *needle,
 	child_exit_fn *exited, void *ctx, struct child **ret, struct why *why)
 {
-	int fd = process_find(pid, start, needle);
+	int fd;
 	enum err e;
 
+	if (pid == 0) {
+		pid = process_search(world_plain_uid(w), needle);
+		start = pid ? process_start_time(pid) : 0;
+	}
+	fd = pid ? process_find(pid, start, needle) : -1;
 	if (fd < 0)
 		return fail(why, ERR_not_found, "process %d is not there any more", (int)pid);
 	e = watch_child(w, pid, fd, false, exited, ctx, ret, why);

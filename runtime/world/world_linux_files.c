@@ -10,12 +10,12 @@
 #include "sys/disk.h"
 #include "world/world_linux.h"
 
-enum err world_mkdir(struct world *w, enum place p, const char *path, struct why *why)
+enum err world_mkdir(struct world *w, enum area p, const char *path, struct why *why)
 {
 	return make_dirs(w->dirs[p], path, why);
 }
 
-enum err world_give(struct world *w, enum place p, const char *path, struct why *why)
+enum err world_give(struct world *w, enum area p, const char *path, struct why *why)
 {
 	own_fd fd = -1;
 
@@ -27,43 +27,57 @@ enum err world_give(struct world *w, enum place p, const char *path, struct why 
 	return OK;
 }
 
-enum err world_remove(struct world *w, enum place p, const char *path, struct why *why)
+enum err world_remove(struct world *w, enum area p, const char *path, struct why *why)
 {
 	return remove_tree(w->dirs[p], path, why);
 }
 
-enum err world_rename(struct world *w, enum place p, const char *from, const char *to,
+enum err world_rename(struct world *w, enum area p, const char *from, const char *to,
 	struct why *why)
 {
+	const char *slash = strrchr(to, '/');
+	char parent[PATH_MAX] = ".";
 	own_fd fd = -1;
 
 	if (renameat(w->dirs[p], from, w->dirs[p], to) < 0)
 		return fail_errno(why, "cannot rename %s to %s", from, to);
-	fd = open_beneath(w->dirs[p], ".", O_RDONLY | O_DIRECTORY, 0);
+	if (slash)
+		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - to), to);
+	fd = open_beneath(w->dirs[p], parent, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0 || fsync(fd) < 0)
 		return fail_errno(why, "cannot flush the directory of %s", to);
 	return OK;
 }
 
-enum err world_read(struct world *w, enum place p, const char *path, size_t max, struct buf *ret,
+enum err world_read(struct world *w, enum area p, const char *path, size_t max, struct buf *ret,
 	struct why *why)
 {
 	return read_file(w->dirs[p], path, max, ret, why);
 }
 
-enum err world_write(struct world *w, enum place p, const char *path, struct bytes content,
+enum err world_write(struct world *w, enum area p, const char *path, struct bytes content,
 	struct why *why)
 {
 	return write_file(w->dirs[p], path, 0600, content, why);
 }
 
-enum err world_list(struct world *w, enum place p, const char *path,
+enum err world_append(struct world *w, enum area p, const char *path, struct bytes content,
+	struct why *why)
+{
+	own_fd fd = open_beneath(w->dirs[p], path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+
+	if (fd < 0 || !write_all(fd, content.p, content.n))
+		return fail_errno(why, "cannot add to %s", path);
+	return OK;
+}
+
+enum err world_list(struct world *w, enum area p, const char *path,
 	void (*fn)(void *ctx, const char *name), void *ctx, struct why *why)
 {
 	return list_dir(w->dirs[p], path, fn, ctx, why);
 }
 
-enum err world_size(struct world *w, enum place p, const char *path, uint64_t *size, uint64_t *used,
+enum err world_size(struct world *w, enum area p, const char *path, uint64_t *size, uint64_t *used,
 	struct why *why)
 {
 	own_fd fd = open_beneath(w->dirs[p], path, O_PATH | O_NOFOLLOW, 0);
@@ -76,7 +90,7 @@ enum err world_size(struct world *w, enum place p, const char *path, uint64_t *s
 	return OK;
 }
 
-enum err world_free_space(struct world *w, enum place p, uint64_t *ret, struct why *why)
+enum err world_free_space(struct world *w, enum area p, uint64_t *ret, struct why *why)
 {
 	struct statvfs st;
 
@@ -86,7 +100,7 @@ enum err world_free_space(struct world *w, enum place p, uint64_t *ret, struct w
 	return OK;
 }
 
-enum err world_path(struct world *w, enum place p, const char *path, char *out, size_t size,
+enum err world_path(struct world *w, enum area p, const char *path, char *out, size_t size,
 	struct why *why)
 {
 	if (snprintf(out, size, "%s/%s", w->paths[p], path) >= (int)size)

@@ -1,0 +1,180 @@
+/*
+ * making_steps.c - the steps that every making is built of: a directory, workers' jobs, a name, a
+ * record. Each undo is harmless when its step never acted, so one journal entry covers a whole flow.
+ */
+#include "actors/shared/making.h"
+
+#include "actors/shared/notes.h"
+#include "base/text.h"
+
+/* ---- the directory ---- */
+
+enum flow_said making_prepare(void *owner, struct flow *f)
+{
+	const struct making *m = f->subject;
+	struct makings *ms = owner;
+	char path[MAKING_PATH_BYTES];
+	enum err e = world_mkdir(ms->world, STATE, making_new_path(m, NULL, path), &f->why);
+
+	if (!e)
+		e = world_give(ms->world, STATE, path, &f->why);
+	return e ? FLOW_FAILED : FLOW_DONE;
+}
+
+static enum flow_said removed(struct makings *ms, const char *path, struct flow *f)
+{
+	struct why why;
+
+	if (world_remove(ms->world, STATE, path, &why) == OK)
+		return FLOW_DONE;
+	if (!f->failed)
+		f->why = why;
+	return FLOW_FAILED;
+}
+
+enum flow_said making_undo_prepare(void *owner, struct flow *f)
+{
+	char path[MAKING_PATH_BYTES];
+
+	return removed(owner, making_new_path(f->subject, NULL, path), f);
+}
+
+enum flow_said making_publish(void *owner, struct flow *f)
+{
+	const struct making *m = f->subject;
+	struct makings *ms = owner;
+	char from[MAKING_PATH_BYTES], to[MAKING_PATH_BYTES];
+
+	making_new_path(m, NULL, from);
+	making_path(ms->area, m->id, NULL, to);
+	return world_rename(ms->world, STATE, from, to, &f->why) ? FLOW_FAILED : FLOW_DONE;
+}
+
+enum flow_said making_undo_publish(void *owner, struct flow *f)
+{
+	const struct making *m = f->subject;
+	struct makings *ms = owner;
+	char path[MAKING_PATH_BYTES];
+
+	return removed(ms, making_path(ms->area, m->id, NULL, path), f);
+}
+
+/* ---- jobs ---- */
+
+static void on_progress(void *ctx, const struct work_progress *p)
+{
+	struct making *m = ctx;
+	char done[16], total[16], text[256];
+
+	show_size(done, sizeof(done), p->done);
+	show_size(total, sizeof(total), p->total);
+	snprintf(text, sizeof(text), "%s%s%s%s%.*s", done, p->has_total ? " of " : "",
+		p->has_total ? total : "", p->detail ? ", " : "", 128, p->detail ? p->detail : "");
+	if (!utf8_valid(text, strlen(text)))
+		snprintf(text, sizeof(text), "%s", done); /* the cut went through a character */
+	making_tell(m, flow_step_name(&m->flow), stage_state_progress,
+		world_now_ms(m->of->world) - m->flow.step_began_ms, text);
+}
+
+static void on_credit(void *ctx, uint64_t bytes)
+{
+	struct making *m = ctx;
+	struct stream_credit body = { .stream = m->stream, .ch = 0, .bytes = bytes };
+
+	if (m->client)
+		(void)!tell_for(m->of->me, GATE_BIT, LETTER_stream_credit, m->client, &body);
+}
+
+static void on_job_ended(void *ctx, const struct why *why, const void *result)
+{
+	struct making *m = ctx;
+	struct why problem;
+
+	m->job = NULL;
+	if (m->flow.undoing) {
+		flow_done(&m->flow, m->ticket);
+		return;
+	}
+	if (!why && m->take && m->take(m, result, &problem))
+		why = &problem;
+	if (why)
+		flow_fail(&m->flow, m->ticket, why);
+	else
+		flow_done(&m->flow, m->ticket);
+}
+
+/* The client may send now. */
+static void open_stream(struct making *m)
+{
+	struct makings *ms = m->of;
+	struct import_begun begun;
+
+	m->stream = making_fresh(ms);
+	begun = (struct import_begun){ m->op, m->stream };
+	answer(ms->me, m->reply, &begun);
+	m->reply.serial = 0;
+	m->quiet = false;
+	note_stage(ms->me, m->client, m->op, flow_step_name(&m->flow), stage_state_begun, 0, NULL);
+}
+
+enum flow_said making_work(struct making *m, enum letter_id kind, const void *body, bool stream,
+	const struct child_file *extra,
+	enum err (*take)(struct making *m, const void *result, struct why *why))
+{
+	static const struct job_user fed = { on_progress, on_credit, on_job_ended };
+	static const struct job_user alone = { on_progress, NULL, on_job_ended };
+	char dir[MAKING_PATH_BYTES];
+	struct job_spec spec = { .world = m->of->world, .kind = kind, .body = body,
+		.dir = making_new_path(m, NULL, dir), .extra = extra };
+
+	m->take = take;
+	m->ticket = flow_ticket(&m->flow);
+	if (job_start(&spec, stream ? &fed : &alone, m, &m->job, &m->flow.why))
+		return FLOW_FAILED;
+	if (stream)
+		open_stream(m);
+	return FLOW_WAIT;
+}
+
+enum flow_said making_undo_work(void *owner UNUSED, struct flow *f)
+{
+	struct making *m = f->subject;
+
+	if (!m->job)
+		return FLOW_DONE;
+	m->ticket = flow_ticket(f);
+	job_stop(m->job, &f->why);
+	return FLOW_WAIT;
+}
+
+/* ---- records ---- */
+
+enum flow_said making_write(struct making *m, struct store_put *puts, uint32_t n, answer_fn *fn)
+{
+	must(m->op <= UINT32_MAX);
+	record_write(m->of->me, puts, n, fn, m->op << 32 | flow_ticket(&m->flow));
+	return FLOW_WAIT;
+}
+
+static struct making *find(struct makings *ms, uint64_t ctx)
+{
+	struct making *m;
+
+	TAILQ_FOREACH(m, &ms->list, entry)
+		if (m->op == ctx >> 32)
+			return m;
+	return NULL;
+}
+
+void making_written(struct makings *ms, uint64_t ctx, const struct why *why)
+{
+	struct making *m = find(ms, ctx);
+
+	if (!m)
+		return;
+	/* an undo that writes has done what it can: the store may be past writing until a restart */
+	if (why && !m->flow.undoing)
+		flow_fail(&m->flow, (uint32_t)ctx, why);
+	else
+		flow_done(&m->flow, (uint32_t)ctx);
+}

@@ -1,0 +1,371 @@
+/*
+ * flows.c - what happens to a machine, as tables of steps: make, start, stop, delete.
+ *
+ * Every undo needs only the record and takes "not there" for done. A step's name is what the user
+ * sees as a stage.
+ */
+#include "base/log.h"
+#include "actors/shared/records.h"
+#include "actors/vm/vm.h"
+
+enum { HOLD_MS = 120000, WRITE_MS = 60000, KVM_TRIAL_MS = 20000 };
+
+static uint64_t late_name(const struct machine *m, const struct flow *f)
+{
+	return (uint64_t)m->serial << 32 | flow_ticket(f);
+}
+
+/* The machine whose flow still waits with that ticket; NULL when the answer is too late. */
+static struct machine *awaited(struct vmd *v, uint64_t ctx)
+{
+	struct machine *m = machine_by_serial(v, (uint32_t)(ctx >> 32));
+
+	return m && flow_ticket(&m->flow) == (uint32_t)ctx ? m : NULL;
+}
+
+/* ---- image: take what it boots from ---- */
+
+static void hold_answered(struct machine *m, uint64_t ctx, const struct why *why)
+{
+	if (why)
+		flow_fail(&m->flow, (uint32_t)ctx, why);
+	else if (--m->holds_due == 0)
+		flow_done(&m->flow, (uint32_t)ctx);
+}
+
+static void image_held(void *state, uint64_t ctx, const struct why *why, const void *result,
+	struct arena *arena UNUSED)
+{
+	struct machine *m = awaited(state, ctx);
+
+	if (!m)
+		return;
+	if (!why)
+		machine_set_image(m, result);
+	hold_answered(m, ctx, why);
+}
+
+static void kernel_held(void *state, uint64_t ctx, const struct why *why, const void *result,
+	struct arena *arena UNUSED)
+{
+	struct machine *m = awaited(state, ctx);
+
+	if (!m)
+		return;
+	if (!why)
+		machine_set_kernel(m, result);
+	hold_answered(m, ctx, why);
+}
+
+/* A machine that was made keeps the image and kernel it has, also when their names moved on. */
+static enum flow_said take_image(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+	bool unnamed = str_eq(m->kernel, "-");
+	struct image_hold image = { .vm = m->id };
+	struct kernel_hold kernel = { .vm = m->id };
+
+	if (m->r.made) {
+		image.id = m->image_id;
+		kernel.id = m->kernel_id;
+	} else {
+		image.image = m->r.image;
+		kernel.kernel = unnamed ? m->v->env->config->default_kernel : m->r.kernel;
+	}
+	m->holds_due = 2;
+	ask(m->v->me, LETTER_image_hold, &image, HOLD_MS, image_held, late_name(m, f));
+	ask(m->v->me, LETTER_kernel_hold, &kernel, HOLD_MS, kernel_held, late_name(m, f));
+	return FLOW_WAIT;
+}
+
+static void dropped(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
+	struct arena *arena UNUSED)
+{
+	struct machine *m = awaited(state, ctx);
+
+	if (m)
+		hold_answered(m, ctx, why);
+}
+
+static enum flow_said release_image(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+	struct image_drop drop = { m->id };
+
+	m->holds_due = 2;
+	ask(m->v->me, LETTER_image_drop, &drop, HOLD_MS, dropped, late_name(m, f));
+	ask(m->v->me, LETTER_kernel_drop, &drop, HOLD_MS, dropped, late_name(m, f));
+	return FLOW_WAIT;
+}
+
+/* ---- disk ---- */
+
+static enum flow_said make_disks(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+	char dir[64];
+
+	machine_dir(m, dir, sizeof(dir), "");
+	if (world_mkdir(m->v->world, STATE, dir, &f->why))
+		return FLOW_FAILED;
+	return layer_make(m, f);
+}
+
+static enum flow_said drop_disks(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+	struct why why;
+	char dir[64];
+
+	if (layer_stop(m, f))
+		return FLOW_WAIT;
+	machine_dir(m, dir, sizeof(dir), "");
+	if (world_remove(m->v->world, STATE, dir, &why) ||
+		world_remove(m->v->world, RUNTIME, dir, &why)) {
+		log_line(LOG_WARN, "vm", "files left behind", "vm", m->id, "why", why.text, NULL);
+		return FLOW_FAILED;
+	}
+	return FLOW_DONE;
+}
+
+/* ---- machine ---- */
+
+static enum flow_said launch_vmm(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+	char dir[64];
+
+	machine_dir(m, dir, sizeof(dir), "");
+	if (world_mkdir(m->v->world, RUNTIME, dir, &f->why))
+		return FLOW_FAILED;
+	return m->driver->launch(m, &f->why) ? FLOW_FAILED : FLOW_DONE;
+}
+
+static enum flow_said await_end(struct machine *m, struct flow *f)
+{
+	m->wants_end = true;
+	m->ended_ticket = flow_ticket(f);
+	return FLOW_WAIT;
+}
+
+static enum flow_said end_vmm(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+	char dir[64];
+	struct why why;
+
+	m->wants_hello = false;
+	if (m->child) {
+		machine_vmm_end(m);
+		return await_end(m, f);
+	}
+	machine_dir(m, dir, sizeof(dir), "");
+	return world_remove(m->v->world, RUNTIME, dir, &why) ? FLOW_FAILED : FLOW_DONE;
+}
+
+/* ---- boot: until the agent says hello ---- */
+
+/*
+ * KVM can open and still hang every guest (a paravirtual backend below us); only a guest that reached
+ * userspace proves it. So the first boot with it is a trial, and after a failed one machines of this
+ * host boot are emulated.
+ */
+static void trial_over(void *ctx)
+{
+	struct machine *m = ctx;
+
+	log_line(LOG_WARN, "vm", "kvm hangs guests on this host, emulating from now on", "vm", m->id,
+		NULL);
+	m->v->kvm_hangs = true;
+	m->kvm_on_trial = false;
+	m->r.accel = accel_auto;
+	m->relaunch = true;
+	machine_vmm_end(m);
+}
+
+static enum flow_said await_hello(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+
+	if (link_up(m))
+		return FLOW_DONE;
+	m->wants_hello = true;
+	m->hello_ticket = flow_ticket(f);
+	if (m->kvm_on_trial)
+		world_timer(m->v->world, &m->patience, KVM_TRIAL_MS, trial_over, m);
+	return FLOW_WAIT;
+}
+
+static void clock_set(void *ctx, const struct why *why, struct bytes result UNUSED)
+{
+	struct machine *m = ctx;
+
+	if (why)
+		log_line(LOG_WARN, "vm", "guest's clock not set", "vm", m->id, "why", why->text, NULL);
+	flow_done(&m->flow, m->hello_ticket);
+}
+
+static enum flow_said meet_agent(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+
+	m->kvm_on_trial = false;
+	world_timer_stop(&m->patience);
+	m->hello_ticket = flow_ticket(f);
+	if (!link_up(m)) {
+		fail(&f->why, ERR_guest_failed, "the agent of %s went away again", m->name);
+		return FLOW_FAILED;
+	}
+	link_set_clock(m, clock_set, m);
+	return FLOW_WAIT;
+}
+
+/* ---- stop ---- */
+
+static void patience_over(void *ctx)
+{
+	struct machine *m = ctx;
+
+	log_line(LOG_INFO, "vm", "guest did not stop in time", "vm", m->id, NULL);
+	m->wants_end = false;
+	flow_done(&m->flow, m->ended_ticket);
+}
+
+static void going_down(void *ctx, const struct why *why, struct bytes result UNUSED)
+{
+	struct machine *m = ctx;
+
+	if (why && m->wants_end)
+		patience_over(m);
+}
+
+static enum flow_said shut_down_guest(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+	struct agent_shutdown down = { .reboot = false };
+	uint64_t ms = m->op && m->op->kind == OP_KILL ? 0 : m->v->env->config->stop_timeout_ms;
+	struct why why;
+
+	if (m->op && m->op->timeout_ms != UINT64_MAX)
+		ms = m->op->timeout_ms;
+	if (!m->child || ms == 0 || !link_up(m))
+		return FLOW_DONE;
+	await_end(m, f);
+	world_timer(m->v->world, &m->patience, ms, patience_over, m);
+	if (rpc_ask(m->link.rpc, &letter_kinds[LETTER_agent_shutdown], &down, going_down, m, &why)) {
+		m->wants_end = false;
+		world_timer_stop(&m->patience);
+		return FLOW_DONE;
+	}
+	return FLOW_WAIT;
+}
+
+static enum flow_said note_stopped(void *owner UNUSED, struct flow *f)
+{
+	machine_set_reason(f->subject, "stopped");
+	return FLOW_DONE;
+}
+
+/* ---- tables ---- */
+
+static const struct flow_step create_steps[] = {
+	{ "image", take_image, release_image, 2 },
+	{ "disk", make_disks, drop_disks, 0 },
+	{ "machine", launch_vmm, end_vmm, 0 },
+	{ "boot", await_hello, NULL, 2 },
+	{ "agent", meet_agent, NULL, 0 },
+};
+static const struct flow_step start_steps[] = {
+	{ "image", take_image, NULL, 2 },
+	{ "machine", launch_vmm, end_vmm, 0 },
+	{ "boot", await_hello, NULL, 2 },
+	{ "agent", meet_agent, NULL, 0 },
+};
+static const struct flow_step stop_steps[] = {
+	{ "shutdown", shut_down_guest, NULL, 3 },
+	{ "end", end_vmm, NULL, 0 },
+	{ "note", note_stopped, NULL, 0 },
+};
+static const struct flow_step delete_steps[] = {
+	{ "end", end_vmm, NULL, 3 },
+	{ "disk", drop_disks, NULL, 0 },
+	{ "image", release_image, NULL, 0 },
+};
+
+const struct flow_kind vm_create_flow = { "vm.create", create_steps, COUNT(create_steps), false };
+const struct flow_kind vm_make_flow = { "vm.make", create_steps, 2, false };
+const struct flow_kind vm_start_flow = { "vm.start", start_steps, COUNT(start_steps), false };
+const struct flow_kind vm_stop_flow = { "vm.stop", stop_steps, COUNT(stop_steps), true };
+const struct flow_kind vm_delete_flow = { "vm.delete", delete_steps, COUNT(delete_steps), true };
+
+const struct flow_kind *vm_flow_by_name(const char *name)
+{
+	static const struct flow_kind *const all[] = { &vm_create_flow, &vm_make_flow, &vm_start_flow,
+		&vm_stop_flow, &vm_delete_flow };
+
+	for (size_t i = 0; i < COUNT(all); i++)
+		if (str_eq(all[i]->name, name))
+			return all[i];
+	return NULL;
+}
+
+/* ---- the engine's host ---- */
+
+static void journal_written(void *state, uint64_t ctx, const struct why *why,
+	const void *result UNUSED, struct arena *arena UNUSED)
+{
+	struct machine *m = machine_by_serial(state, (uint32_t)ctx);
+
+	if (m)
+		flow_written(&m->flow, why);
+}
+
+static bool makes(const struct flow *f)
+{
+	return f->kind == &vm_create_flow || f->kind == &vm_make_flow;
+}
+
+/* The journal entry and the machine's record change together. */
+static void journal(void *owner, struct flow *f, bool over)
+{
+	struct vmd *v = owner;
+	struct machine *m = f->subject;
+	struct arena a = { .max = 64 * KiB };
+	struct flow_record r = { .op = f->op, .kind = f->kind->name, .subject = m->id,
+		.at = f->journaled, .undoing = f->undoing, .detach = f->detach, .has_detach = true };
+	struct store_put puts[2] = { { .table = store_table_flow }, { .table = store_table_vm } };
+	struct store_write w = { .puts = { puts, 2 } };
+	struct why why;
+	bool gone = over && (f->kind == &vm_delete_flow || (makes(f) && f->failed));
+
+	if (over && makes(f) && !f->failed)
+		m->r.made = true;
+	puts[0].key = arena_fmt(&a, "vm-%s", m->id);
+	puts[1].key = m->id;
+	if (!over && record_put(&puts[0], store_table_flow, puts[0].key, &shape_flow_record, &r, &a, &why))
+		log_line(LOG_ERROR, "vm", "cannot pack a journal entry", "why", why.text, NULL);
+	if (!gone)
+		machine_save(m, &puts[1], &a);
+	ask(v->me, LETTER_store_write, &w, WRITE_MS, journal_written, m->serial);
+	arena_done(&a);
+}
+
+static void news(void *owner, struct flow *f, unsigned index, enum flow_news n, uint64_t ms)
+{
+	struct machine *m = f->subject;
+
+	log_line(LOG_DEBUG, "vm", "step", "vm", m->id, "flow", f->kind->name, "step",
+		f->kind->steps[index].name, "news", log_u64(n).s, "ms", log_u64(ms).s, NULL);
+	if (m->op)
+		op_stage_news(owner, m->op, f->kind->steps[index].name, n, ms);
+}
+
+static void ended(void *owner UNUSED, struct flow *f, const struct why *why UNUSED)
+{
+	machine_flow_ended(f->subject);
+}
+
+void vm_flow_host_init(struct vmd *v)
+{
+	v->host = (struct flow_host){ v, v->world, journal, news, ended };
+}

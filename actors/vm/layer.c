@@ -1,0 +1,129 @@
+/*
+ * layer.c - a machine's own disks over its image's shared ones: qcow2, reflink or copy behind one
+ * interface (row B7). dm comes with the root helper.
+ */
+#include "actors/shared/job.h"
+#include "actors/vm/vm.h"
+#include "base/text.h"
+
+/* Leaf names tell the format, so that a driver needs no more than the layer. */
+static const struct {
+	const char *root, *work;
+} leaves[] = {
+	[layer_qcow2] = { "root.qcow2", "work.qcow2" },
+	[layer_reflink] = { "root.raw", "work.raw" },
+	[layer_copy] = { "root.raw", "work.raw" },
+};
+
+enum err layer_choose(enum layer *layer, struct why *why)
+{
+	if (*layer == layer_auto)
+		*layer = layer_qcow2;
+	if (*layer != layer_dm)
+		return OK;
+	fail_field(why, ERR_unsupported, "layer",
+		"layer dm needs the root helper of a system install");
+	return fail_hint(why, "use qcow2, reflink or copy");
+}
+
+static enum err make_one(struct machine *m, const char *leaf, const char *from, uint64_t size,
+	struct why *why)
+{
+	char path[64];
+
+	machine_dir(m, path, sizeof(path), leaf);
+	if (m->r.layer == layer_qcow2)
+		return world_overlay(m->v->world, path, from, size, why);
+	return world_reflink(m->v->world, path, from, size, why);
+}
+
+/* ---- copy: by a worker, since it may take seconds ---- */
+
+static enum err copy_next(struct machine *m, struct why *why);
+
+static void copied(void *ctx, const struct why *why, const void *result UNUSED)
+{
+	struct machine *m = ctx;
+	struct why bad;
+	char path[64];
+
+	m->copy = NULL;
+	if (m->flow.undoing) { /* it was ended by layer_stop, whose undo goes on now */
+		flow_done(&m->flow, m->copy_ticket);
+		return;
+	}
+	if (!why && m->copies_done == 1) {
+		machine_dir(m, path, sizeof(path), leaves[layer_copy].work);
+		if (world_resize(m->v->world, path, m->r.disk, &bad))
+			why = &bad;
+	}
+	if (!why && ++m->copies_done < 2 && copy_next(m, &bad))
+		why = &bad;
+	if (why)
+		flow_fail(&m->flow, m->copy_ticket, why);
+	else if (m->copies_done == 2)
+		flow_done(&m->flow, m->copy_ticket);
+}
+
+static enum err copy_next(struct machine *m, struct why *why)
+{
+	static const struct job_user user = { NULL, NULL, copied };
+	bool work = m->copies_done == 1;
+	char from_dir[64], to_dir[64];
+	struct child_file extra = { .area = STATE, .path = from_dir, .directory = true, .as = 4 };
+	struct work_copy body = { .to = work ? leaves[layer_copy].work : leaves[layer_copy].root };
+	struct job_spec spec = { .world = m->v->world, .kind = LETTER_work_copy, .body = &body,
+		.dir = to_dir, .extra = &extra };
+	char *slash;
+
+	str_copy(from_dir, sizeof(from_dir), work ? m->boot.work : m->boot.root);
+	slash = strrchr(from_dir, '/');
+	must(slash);
+	*slash = '\0';
+	body.from = slash + 1;
+	machine_dir(m, to_dir, sizeof(to_dir), "");
+	return job_start(&spec, &user, m, &m->copy, why);
+}
+
+static enum flow_said copy_begin(struct machine *m, struct flow *f)
+{
+	char dir[64];
+
+	machine_dir(m, dir, sizeof(dir), "");
+	m->copies_done = 0;
+	m->copy_ticket = flow_ticket(f);
+	if (world_give(m->v->world, STATE, dir, &f->why) || copy_next(m, &f->why))
+		return FLOW_FAILED;
+	return FLOW_WAIT;
+}
+
+bool layer_stop(struct machine *m, struct flow *f)
+{
+	struct why why;
+
+	if (!m->copy)
+		return false;
+	m->copy_ticket = flow_ticket(f);
+	fail(&why, ERR_cancelled, "cancelled");
+	job_stop(m->copy, &why);
+	return true;
+}
+
+enum flow_said layer_make(struct machine *m, struct flow *f)
+{
+	uint64_t seed, used;
+
+	if (world_size(m->v->world, STATE, m->boot.work, &seed, &used, &f->why))
+		return FLOW_FAILED;
+	m->r.disk = MAX(m->r.disk, seed); /* a filesystem does not shrink */
+	m->r.disk = (m->r.disk + 511) & ~(uint64_t)511;
+	if (m->r.layer == layer_copy)
+		return copy_begin(m, f);
+	if (make_one(m, leaves[m->r.layer].root, m->boot.root, m->boot.root_size, &f->why) ||
+		make_one(m, leaves[m->r.layer].work, m->boot.work, m->r.disk, &f->why)) {
+		if (f->why.code == ERR_unsupported)
+			fail_hint(&f->why, "use --layer qcow2 or --layer copy");
+		return FLOW_FAILED;
+	}
+	return FLOW_DONE;
+}

@@ -1,0 +1,187 @@
+/*
+ * link.c - the way to a guest's agent: opening by mark and nonce, hello, and letters.
+ *
+ * A virtio-serial port has no connection of its own: what lies in it from before the opening is
+ * passed over, and when the agent behind it is a new one, the way is opened anew.
+ */
+#include "base/log.h"
+#include "base/text.h"
+#include "actors/vm/vm.h"
+
+static void on_agent_note(void *ctx, struct bytes method, struct bytes params);
+static void on_agent_closed(void *ctx, const struct why *why);
+
+static bool gate_is_full(void *ctx)
+{
+	struct machine *m = ctx;
+
+	/* the gate's mailbox empties within this turn; the link is read again in the next one */
+	return mail_full(m->v->me, GATE_BIT) && (m->v->held = 1);
+}
+
+static const struct rpc_user rpc_user = {
+	.note = on_agent_note,
+	.closed = on_agent_closed,
+	.full = gate_is_full,
+};
+
+static void on_hello(struct machine *m, struct bytes params)
+{
+	struct arena a = { .max = 64 * KiB };
+	struct agent_link *l = &m->link;
+	struct agent_hello hello;
+	struct why why;
+
+	if (shape_read(&shape_agent_hello, mp_over(params.p, params.n), LENIENT, &a, &hello, &why)) {
+		log_line(LOG_WARN, "vm", "hello not understood", "vm", m->id, "why", why.text, NULL);
+		arena_done(&a);
+		return;
+	}
+	str_copy(l->version, sizeof(l->version), hello.version.version);
+	str_copy(l->commit, sizeof(l->commit), hello.version.commit);
+	str_copy(l->kernel, sizeof(l->kernel), hello.kernel);
+	l->built = hello.version.built;
+	l->boot_ms = hello.boot_ms;
+	l->hello = true;
+	for (uint32_t i = 0; i < hello.warnings.n; i++)
+		log_line(LOG_WARN, "vm", "guest", "vm", m->id, "says", hello.warnings.v[i], NULL);
+	log_line(LOG_INFO, "vm", "agent answers", "vm", m->id, "name", m->name, "guest_ms",
+		log_u64(hello.boot_ms).s, NULL);
+	arena_done(&a);
+	if (m->wants_hello) {
+		m->wants_hello = false;
+		flow_done(&m->flow, m->hello_ticket);
+	} else if (m->on_probation) {
+		vm_probation_over(m);
+	} else {
+		machine_changed(m);
+	}
+}
+
+static void on_agent_note(void *ctx, struct bytes method, struct bytes params)
+{
+	struct machine *m = ctx;
+
+	if (letter_by_method((const char *)method.p, method.n) == LETTER_agent_hello)
+		on_hello(m, params);
+	else if (m->link.hello)
+		session_from_agent(m, method, params);
+}
+
+static void lost(struct machine *m, const struct why *why)
+{
+	struct why gone;
+
+	fail(&gone, ERR_guest_failed, "the way to the agent of %s broke%s%s", m->name,
+		why->code ? ": " : "", why->code ? why->text : "");
+	log_line(LOG_WARN, "vm", "agent lost", "vm", m->id, "why", gone.text, NULL);
+	sessions_end(m, &gone);
+	link_close(m);
+}
+
+static void try_again(void *ctx)
+{
+	struct machine *m = ctx;
+
+	if (m->child && !m->link.chan && !m->link.rpc)
+		link_open(m);
+}
+
+static void on_agent_closed(void *ctx, const struct why *why)
+{
+	struct machine *m = ctx;
+
+	lost(m, why);
+	if (m->child)
+		world_timer(m->v->world, &m->link.retry, 1000, try_again, m);
+}
+
+/* Before the opening is answered: everything else is left over from another time. */
+static size_t find_opening(void *ctx, const uint8_t *p, size_t n)
+{
+	struct machine *m = ctx;
+	struct agent_link *l = &m->link;
+	uint8_t nonce[NONCE_BYTES];
+	bool found;
+	size_t used = mark_find(&l->finder, p, n, &found, nonce);
+
+	if (!found || memcmp(nonce, l->nonce, sizeof(nonce)) != 0)
+		return used;
+	l->rpc = rpc_new(l->chan, FRAME_BYTES_MAX, &rpc_user, m);
+	if (!l->rpc) {
+		struct why why;
+
+		fail(&why, ERR_no_memory, "no memory for the agent's link");
+		on_agent_closed(m, &why);
+		return n;
+	}
+	l->chan = NULL;
+	return used;
+}
+
+static const struct chan_user opening_user = { find_opening, NULL, on_agent_closed };
+
+void link_open(struct machine *m)
+{
+	struct agent_link *l = &m->link;
+	uint8_t opening[OPENING_BYTES];
+	char path[64];
+	struct why why;
+
+	link_close(m);
+	machine_dir(m, path, sizeof(path), "agent.sock");
+	if (world_connect(m->v->world, path, &opening_user, m, &l->chan, &why)) {
+		log_line(LOG_WARN, "vm", "no way to the agent", "vm", m->id, "why", why.text, NULL);
+		l->chan = NULL;
+		world_timer(m->v->world, &l->retry, 1000, try_again, m);
+		return;
+	}
+	/* windows of all sessions may be open at once */
+	l->chan->out_max = l->chan->out.max = (size_t)SESSIONS_MAX * WINDOW_BYTES + MiB;
+	world_random(m->v->world, l->nonce, sizeof(l->nonce));
+	mark_opening(opening, l->nonce);
+	chan_write(l->chan, opening, sizeof(opening));
+}
+
+void link_close(struct machine *m)
+{
+	struct agent_link *l = &m->link;
+	struct rpc *rpc = l->rpc;
+	struct chan *chan = l->chan;
+	struct why gone;
+
+	fail(&gone, ERR_guest_failed, "the agent of %s went away", m->name);
+	queries_end(m, &gone);
+	world_timer_stop(&l->retry);
+	l->rpc = NULL;
+	l->chan = NULL;
+	l->hello = false;
+	l->finder = (struct mark_finder){ .n = 0 };
+	rpc_free(rpc);
+	chan_close(chan);
+}
+
+void link_reopen(struct machine *m)
+{
+	struct why why;
+
+	if (!m->link.hello)
+		return;
+	fail(&why, ERR_guest_failed, "the agent was started again");
+	lost(m, &why);
+	link_open(m);
+}
+
+bool link_up(const struct machine *m)
+{
+	return m->link.hello;
+}
+
+void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx)
+{
+	struct agent_clock c = { world_unix_ms(m->v->world) * 1000000 };
+	struct why why;
+
+	if (rpc_ask(m->link.rpc, &letter_kinds[LETTER_agent_clock], &c, fn, ctx, &why))
+		fn(ctx, &why, (struct bytes){ NULL, 0 });
+}

@@ -1,0 +1,572 @@
+/*
+ * vm.c - the vm actor: machines from making to deletion, and everything a client may ask of one.
+ *
+ * What it is for: to keep "wanted" (the record) and "there" (the host) the same, and to let clients
+ * into the guests. How a machine is made is in flows.c, what a restart finds in recover.c, streams in
+ * sessions.c. Never touches a file or process but through the world.
+ */
+#include "actors/vm/vm.h"
+
+#include "actors/shared/notes.h"
+#include "base/log.h"
+#include "base/text.h"
+
+/* ---- state: vm.h ---- */
+
+static void no_such(struct vmd *v, const struct letter *l, const char *ref)
+{
+	struct why why;
+
+	fail_field(&why, ERR_not_found, "vm", "no machine '%s'", ref);
+	fail_hint(&why, "`banger vm list` shows the machines");
+	refuse(v->me, l->reply, &why);
+}
+
+/* ---- letters in: creation ---- */
+
+static enum err check_create(struct vmd *v, const struct vm_create *q, struct vm_record *r,
+	struct why *why)
+{
+	enum err e;
+
+	if (v->by_id.count >= MACHINES_MAX)
+		return fail(why, ERR_busy, "%d machines exist, one more is refused", MACHINES_MAX);
+	if (q->name && machine_find(v, q->name)) {
+		fail_field(why, ERR_exists, "name", "a machine '%s' exists", q->name);
+		return fail_hint(why, "delete it with `banger vm delete %s`, or choose another name",
+			q->name);
+	}
+	if (r->driver == driver_firecracker)
+		return fail_field(why, ERR_unsupported, "driver",
+			"driver firecracker needs a system install");
+	r->driver = driver_qemu;
+	e = layer_choose(&r->layer, why);
+	return e ? e : qemu_driver.probe(v, why);
+}
+
+static void record_from(struct vmd *v, const struct vm_create *q, char id[11], char name[64],
+	struct vm_record *r)
+{
+	const struct config *c = v->env->config;
+
+	id_generate(v, id);
+	if (q->name)
+		str_copy(name, 64, q->name);
+	else
+		name_generate(v, name);
+	*r = (struct vm_record){
+		.id = id,
+		.name = name,
+		.image = q->image ? q->image : c->default_image,
+		.kernel = q->kernel ? q->kernel : "-",
+		.driver = q->has_driver ? q->driver : c->driver,
+		.accel = q->has_accel ? q->accel : c->accel,
+		.net = q->has_net ? q->net : c->net,
+		.layer = q->has_layer ? q->layer : c->layer,
+		.vcpus = q->has_vcpus ? q->vcpus : c->vcpus,
+		.memory = (q->has_memory ? q->memory : c->memory) & ~(uint64_t)(2 * MiB - 1),
+		.disk = q->has_disk ? q->disk : c->disk,
+		.rm = q->has_rm && q->rm,
+		.created = world_unix_ms(v->world),
+	};
+}
+
+static void on_create(void *state, const struct letter *l, const void *body)
+{
+	const struct vm_create *q = body;
+	struct vmd *v = state;
+	struct vm_record r;
+	struct machine *m;
+	struct vm_begun begun;
+	struct op *op;
+	char id[11], name[64];
+	struct why why;
+
+	record_from(v, q, id, name, &r);
+	if (check_create(v, q, &r, &why)) {
+		refuse(v->me, l->reply, &why);
+		return;
+	}
+	m = machine_new(v, &r, &why);
+	op = m ? op_new(v, OP_CREATE, m, l, q->has_detach && q->detach, &why) : NULL;
+	if (!op) {
+		if (m)
+			machine_free(m);
+		refuse(v->me, l->reply, &why);
+		return;
+	}
+	m->owner = r.rm ? l->client : 0;
+	op->reply.serial = 0; /* answered now; the end is told by op.done */
+	op->make_only = q->has_start && !q->start;
+	if (q->has_timeout_ms)
+		op->timeout_ms = q->timeout_ms;
+	begun = (struct vm_begun){ op->id, m->id, m->name };
+	answer(v->me, l->reply, &begun);
+	log_line(LOG_INFO, "vm", "create", "vm", m->id, "name", m->name, "image", r.image, "client",
+		log_u64(l->client).s, NULL);
+	op_begin(v, op, m);
+}
+
+static void on_create_status(void *state, const struct letter *l, const void *body)
+{
+	const struct op_ref *q = body;
+	struct vmd *v = state;
+	struct op *op = op_find(v, q->op);
+	struct stage_info stages[FLOW_STEPS_MAX];
+	struct vm_create_status s;
+	struct error error;
+	struct why why;
+
+	if (!op) {
+		fail_field(&why, ERR_not_found, "op", "no operation %llu (kept for 10 minutes)",
+			(unsigned long long)q->op);
+		refuse(v->me, l->reply, &why);
+		return;
+	}
+	s = (struct vm_create_status){ .op = op->id, .state = op->state, .vm = op->vm,
+		.name = op->name,
+		.ms = (op->state == op_state_running ? world_now_ms(v->world) : op->ended_ms) -
+		      op->began_ms };
+	for (uint32_t i = 0; i < op->stages_n; i++)
+		stages[i] = (struct stage_info){ op->stages[i].stage, op->stages[i].state,
+			op->stages[i].ms };
+	s.stages.v = stages;
+	s.stages.n = op->stages_n;
+	error = error_of(&op->why);
+	s.error = op->why.code ? &error : NULL;
+	answer(v->me, l->reply, &s);
+}
+
+/* ---- letters in: life ---- */
+
+static void begin_op(struct vmd *v, const struct letter *l, enum op_kind kind, const char *ref,
+	bool detach, bool has_timeout, uint64_t timeout_ms)
+{
+	struct machine *m = machine_find(v, ref);
+	struct op *op;
+	struct why why;
+
+	if (!m) {
+		no_such(v, l, ref);
+		return;
+	}
+	op = op_new(v, kind, m, l, detach, &why);
+	if (!op) {
+		refuse(v->me, l->reply, &why);
+		return;
+	}
+	if (has_timeout)
+		op->timeout_ms = timeout_ms;
+	op_begin(v, op, m);
+}
+
+static void on_start(void *state, const struct letter *l, const void *body)
+{
+	const struct vm_start *q = body;
+
+	begin_op(state, l, OP_START, q->vm, q->has_detach && q->detach, q->has_timeout_ms,
+		q->timeout_ms);
+}
+
+static void on_stop(void *state, const struct letter *l, const void *body)
+{
+	const struct vm_stop *q = body;
+
+	begin_op(state, l, OP_STOP, q->vm, false, q->has_timeout_ms, q->timeout_ms);
+}
+
+static void on_kill(void *state, const struct letter *l, const void *body)
+{
+	begin_op(state, l, OP_KILL, ((const struct vm_only *)body)->vm, false, true, 0);
+}
+
+static void on_restart(void *state, const struct letter *l, const void *body)
+{
+	const struct vm_stop *q = body;
+
+	begin_op(state, l, OP_RESTART, q->vm, false, q->has_timeout_ms, q->timeout_ms);
+}
+
+static void on_delete(void *state, const struct letter *l, const void *body)
+{
+	begin_op(state, l, OP_DELETE, ((const struct vm_delete *)body)->vm, false, false, 0);
+}
+
+static void on_cancel(void *state, const struct letter *l, const void *body)
+{
+	const struct op_cancel *q = body;
+	struct vmd *v = state;
+	struct op *op = op_find(v, q->op);
+	struct machine *m = op ? machine_find(v, op->vm) : NULL;
+	struct nothing none;
+	struct why why;
+
+	if (!op) {
+		fail_field(&why, ERR_not_found, "op", "no operation %llu",
+			(unsigned long long)q->op);
+		refuse(v->me, l->reply, &why);
+		return;
+	}
+	if (m && m->op == op) {
+		fail(&why, ERR_cancelled, "cancelled");
+		flow_cancel(&m->flow, &why);
+	}
+	answer(v->me, l->reply, &none);
+}
+
+/* ---- letters in: looking ---- */
+
+static int by_id(const void *a, const void *b)
+{
+	return strcmp((*(struct machine *const *)a)->id, (*(struct machine *const *)b)->id);
+}
+
+static void on_list(void *state, const struct letter *l, const void *body)
+{
+	const struct vm_list *q = body;
+	struct vmd *v = state;
+	struct machine **all = arena_take(l->arena, (v->by_id.count + 1) * sizeof(struct machine *));
+	uint64_t limit = q->has_limit ? q->limit : 500;
+	struct vm_listed listed = { .more = false };
+	uint32_t n = 0;
+	struct why why;
+
+	for (struct link *k = table_next(&v->by_id, NULL); all && k; k = table_next(&v->by_id, k)) {
+		struct machine *m = CONTAINER_OF(k, struct machine, by_id);
+
+		if (!q->after || strcmp(m->id, q->after) > 0)
+			all[n++] = m;
+	}
+	listed.vms.v = arena_take(l->arena, (MIN(limit, (uint64_t)n) + 1) * sizeof(struct vm_info));
+	if (!all || !listed.vms.v) {
+		fail(&why, ERR_no_memory, "no memory for a list");
+		refuse(v->me, l->reply, &why);
+		return;
+	}
+	qsort(all, n, sizeof(all[0]), by_id);
+	while (listed.vms.n < n && listed.vms.n < limit) {
+		machine_info(all[listed.vms.n], false, &listed.vms.v[listed.vms.n]);
+		listed.vms.n++;
+	}
+	listed.more = listed.vms.n < n;
+	answer(v->me, l->reply, &listed);
+}
+
+static void on_show(void *state, const struct letter *l, const void *body)
+{
+	struct vmd *v = state;
+	struct machine *m = machine_find(v, ((const struct vm_only *)body)->vm);
+	struct version agent;
+	struct vm_shown s = { .agent = NULL };
+	char dir[64], path[4200];
+
+	if (!m) {
+		no_such(v, l, ((const struct vm_only *)body)->vm);
+		return;
+	}
+	machine_info(m, true, &s.vm);
+	if (link_up(m)) {
+		agent = (struct version){ m->link.version, m->link.commit, m->link.built };
+		s.agent = &agent;
+		s.link = link_kind_serial;
+		s.has_link = true;
+	}
+	machine_dir(m, dir, sizeof(dir), "");
+	if (world_path(v->world, STATE, dir, path, sizeof(path), NULL) == OK)
+		s.dir = path;
+	if (m->r.net == net_nat)
+		s.address = "10.0.2.15/24";
+	answer(v->me, l->reply, &s);
+}
+
+static void on_exec(void *state, const struct letter *l, const void *body)
+{
+	session_exec(state, l, body);
+}
+
+static void on_put(void *state, const struct letter *l, const void *body)
+{
+	session_put(state, l, body);
+}
+
+static void on_get(void *state, const struct letter *l, const void *body)
+{
+	session_get(state, l, body);
+}
+
+static void on_logs(void *state, const struct letter *l, const void *body)
+{
+	session_logs(state, l, body);
+}
+
+static void on_query(void *state, const struct letter *l, const void *body)
+{
+	query_agent(state, l, body);
+}
+
+/* ---- letters in: waiting ---- */
+
+static void wait_over(void *ctx)
+{
+	struct waiter *w = ctx;
+	struct why why;
+
+	fail(&why, ERR_timeout, "machine %s is not %s yet", w->vm, word_of(wait_for, w->until));
+	refuse(w->v->me, w->reply, &why);
+	TAILQ_REMOVE(&w->v->waiters, w, entry);
+	free(w);
+}
+
+static void on_wait(void *state, const struct letter *l, const void *body)
+{
+	const struct vm_wait *q = body;
+	struct vmd *v = state;
+	struct machine *m = machine_find(v, q->vm);
+	struct waiter *w;
+	struct why why;
+
+	if (!m) {
+		no_such(v, l, q->vm);
+		return;
+	}
+	w = calloc(1, sizeof(*w));
+	if (!w) {
+		fail(&why, ERR_no_memory, "no memory to wait");
+		refuse(v->me, l->reply, &why);
+		return;
+	}
+	w->v = v;
+	w->until = q->has_until ? q->until : wait_for_running;
+	w->client = l->client;
+	w->reply = l->reply;
+	str_copy(w->vm, sizeof(w->vm), m->id);
+	TAILQ_INSERT_TAIL(&v->waiters, w, entry);
+	world_timer(v->world, &w->deadline, q->has_timeout_ms ? q->timeout_ms : 600000, wait_over, w);
+	machine_tell_waiters(m);
+}
+
+void machine_gone(struct machine *m)
+{
+	struct vmd *v = m->v;
+	struct waiter *w, *next;
+
+	for (w = TAILQ_FIRST(&v->waiters); w; w = next) {
+		struct vm_waited is = { m->id, NULL };
+		struct why why;
+
+		next = TAILQ_NEXT(w, entry);
+		if (!str_eq(w->vm, m->id))
+			continue;
+		fail(&why, ERR_not_found, "machine %s was deleted", m->name);
+		if (w->until == wait_for_deleted)
+			answer(v->me, w->reply, &is);
+		else
+			refuse(v->me, w->reply, &why);
+		world_timer_stop(&w->deadline);
+		TAILQ_REMOVE(&v->waiters, w, entry);
+		free(w);
+	}
+	machine_free(m);
+}
+
+/* ---- letters in: clients that go, counts ---- */
+
+static void drop_waiters(struct vmd *v, uint64_t client)
+{
+	struct waiter *w, *next;
+
+	for (w = TAILQ_FIRST(&v->waiters); w; w = next) {
+		next = TAILQ_NEXT(w, entry);
+		if (w->client != client)
+			continue;
+		world_timer_stop(&w->deadline);
+		TAILQ_REMOVE(&v->waiters, w, entry);
+		free(w);
+	}
+}
+
+/* Its operations are cancelled (stops and deletions go on), and what it asked to be removed with it
+ * goes (rows B1, B8). */
+static void client_left(struct machine *m, uint64_t client)
+{
+	struct why why;
+
+	if (m->next && m->next->client == client)
+		m->next->client = 0;
+	if (m->op && m->op->client == client) {
+		m->op->client = 0;
+		fail(&why, ERR_cancelled, "the client that began it went away");
+		flow_cancel(&m->flow, &why);
+	}
+	if (m->owner == client) {
+		m->owner = 0;
+		machine_delete_for(m, NULL);
+	}
+}
+
+static void on_client_gone(void *state, const struct letter *l UNUSED, const void *body)
+{
+	const struct client_gone *gone = body;
+	struct vmd *v = state;
+	struct link *k, *next;
+
+	drop_waiters(v, gone->client);
+	sessions_client_gone(v, gone->client);
+	for (k = table_next(&v->by_id, NULL); k; k = next) {
+		struct machine *m = CONTAINER_OF(k, struct machine, by_id);
+
+		next = table_next(&v->by_id, k);
+		client_left(m, gone->client);
+	}
+}
+
+static void answer_counts(struct vmd *v, struct reply_to reply)
+{
+	struct gate_counts n = { .machines = v->by_id.count };
+
+	for (struct link *k = table_next(&v->by_id, NULL); k; k = table_next(&v->by_id, k))
+		n.running += CONTAINER_OF(k, struct machine, by_id)->child != NULL;
+	answer(v->me, reply, &n);
+}
+
+static void on_counts(void *state, const struct letter *l, const void *body UNUSED)
+{
+	struct vmd *v = state;
+
+	if (v->loaded)
+		answer_counts(v, l->reply);
+	else
+		v->counts_due = l->reply;
+}
+
+void vm_loaded(struct vmd *v)
+{
+	v->loaded = true;
+	if (v->counts_due.serial)
+		answer_counts(v, v->counts_due);
+}
+
+/* ---- class ---- */
+
+static enum err vm_open(void *state, struct actor *me, void *env, struct why *why)
+{
+	struct vmd *v = state;
+	uint64_t seeds[6];
+
+	v->me = me;
+	v->env = env;
+	v->world = v->env->world;
+	world_random(v->world, seeds, sizeof(seeds));
+	table_init(&v->by_id, seeds[0]);
+	table_init(&v->by_name, seeds[1]);
+	table_init(&v->by_serial, seeds[2]);
+	table_init(&v->ops, seeds[3]);
+	table_init(&v->sessions, seeds[4]);
+	table_init(&v->images, seeds[5]);
+	TAILQ_INIT(&v->op_list);
+	TAILQ_INIT(&v->waiters);
+	/* ids of an earlier daemon are in the past; they stay below 2^53 for JSON's sake */
+	v->next_op = world_unix_ms(v->world);
+	v->next_stream = 1;
+	vm_flow_host_init(v);
+	if (world_mkdir(v->world, STATE, "vm", why) || world_mkdir(v->world, RUNTIME, "vm", why))
+		return why->code;
+	vm_load(v);
+	return OK;
+}
+
+static void vm_close(void *state)
+{
+	struct vmd *v = state;
+	struct waiter *w;
+	struct link *k;
+
+	while ((k = table_next(&v->by_id, NULL)) != NULL)
+		machine_free(CONTAINER_OF(k, struct machine, by_id));
+	while ((w = TAILQ_FIRST(&v->waiters)) != NULL) {
+		TAILQ_REMOVE(&v->waiters, w, entry);
+		world_timer_stop(&w->deadline);
+		free(w);
+	}
+	op_forget_all(v);
+	table_done(&v->by_id);
+	table_done(&v->by_name);
+	table_done(&v->by_serial);
+	table_done(&v->ops);
+	table_done(&v->sessions);
+	table_done(&v->images);
+}
+
+static void vm_turn(void *state)
+{
+	struct vmd *v = state;
+
+	if (!v->held || mail_full(v->me, GATE_BIT))
+		return;
+	v->held = 0;
+	for (struct link *k = table_next(&v->by_id, NULL); k; k = table_next(&v->by_id, k)) {
+		struct machine *m = CONTAINER_OF(k, struct machine, by_id);
+
+		if (m->link.rpc)
+			rpc_resume(m->link.rpc);
+	}
+}
+
+static void vm_verify(const void *state)
+{
+	const struct vmd *v = state;
+
+	must(v->by_id.count == v->by_name.count && v->by_id.count == v->by_serial.count);
+	for (const struct link *k = table_next(&v->by_id, NULL); k; k = table_next(&v->by_id, k)) {
+		const struct machine *m = CONTAINER_OF(k, struct machine, by_id);
+		const struct session *s;
+		uint32_t n = 0;
+
+		TAILQ_FOREACH(s, &m->sessions, entry)
+			n++;
+		must(n == m->sessions_n);
+		must(!m->link.hello || m->link.rpc);
+		must(!m->link.rpc || m->child);
+		must(!m->op || m->op->state == op_state_running);
+		must(!m->op || flow_active(&m->flow));
+	}
+}
+
+static const struct handler handlers[] = {
+	{ LETTER_vm_create_begin, on_create },
+	{ LETTER_vm_create_status, on_create_status },
+	{ LETTER_vm_start, on_start },
+	{ LETTER_vm_stop, on_stop },
+	{ LETTER_vm_kill, on_kill },
+	{ LETTER_vm_restart, on_restart },
+	{ LETTER_vm_delete, on_delete },
+	{ LETTER_vm_list, on_list },
+	{ LETTER_vm_show, on_show },
+	{ LETTER_vm_exec, on_exec },
+	{ LETTER_vm_put, on_put },
+	{ LETTER_vm_get, on_get },
+	{ LETTER_vm_logs, on_logs },
+	{ LETTER_vm_wait, on_wait },
+	{ LETTER_vm_health, on_query },
+	{ LETTER_vm_ports, on_query },
+	{ LETTER_vm_stats, on_query },
+	{ LETTER_op_cancel, on_cancel },
+	{ LETTER_stream_data, session_from_client },
+	{ LETTER_stream_credit, session_from_client },
+	{ LETTER_stream_resize, session_from_client },
+	{ LETTER_stream_signal, session_from_client },
+	{ LETTER_client_gone, on_client_gone },
+	{ LETTER_vm_counts, on_counts },
+	{ 0, NULL },
+};
+
+const struct actor_class vm_actor = {
+	.name = "vm",
+	.state = sizeof(struct vmd),
+	.mail = 8192,
+	.on = handlers,
+	.open = vm_open,
+	.close = vm_close,
+	.turn = vm_turn,
+	.verify = vm_verify,
+};

@@ -1,0 +1,294 @@
+/*
+ * vm/vm.h - the vm actor's own state, shared by the files of actors/vm/ and by nobody else.
+ *
+ * A machine's record says what is wanted and what was made; its state is derived: from its flow, and
+ * from whether its VMM lives. vmd is the actor; everything hangs on it, so that dropping it drops all.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include <sys/queue.h>
+
+#include "actors/roster.h"
+#include "base/table.h"
+#include "flow/flow.h"
+#include "wire/mark.h"
+#include "wire/rpc.h"
+#include "wire/window.h"
+
+enum {
+	MACHINES_MAX = 4096,
+	OPS_MAX = 4096, /* running and remembered */
+	OP_KEPT_MS = 600000, /* row B8: a finished operation can be polled for 10 minutes */
+	SESSIONS_MAX = 256, /* streams of one machine */
+	CONSOLE_TAIL = 4096, /* bytes kept in memory to tell why a guest died */
+	HANGUP_GRACE_MS = 5000 /* row A9: between HUP and KILL */
+};
+
+struct job;
+struct vmd;
+struct machine;
+struct vmm_driver;
+
+/* What an image says about programs; shared by the machines that stand on it. */
+struct image_use {
+	struct link by_id;
+	uint32_t machines;
+	struct arena mem;
+	struct image_facts facts;
+	char id[11];
+};
+
+/* Where a machine boots from, as the image and kernel actors told; paths beneath STATE. */
+struct boot_set {
+	char root[64], work[64], vmlinux[64], initramfs[64], modules[64];
+	uint64_t root_size;
+};
+
+enum op_kind { OP_CREATE, OP_START, OP_STOP, OP_KILL, OP_RESTART, OP_DELETE, OP_KIND_COUNT };
+
+struct op {
+	struct link by_id;
+	TAILQ_ENTRY(op) entry; /* in the order of their beginning */
+	uint64_t id;
+	enum op_kind kind;
+	enum op_state state;
+	uint64_t client; /* 0: detached, or the daemon's own */
+	struct reply_to reply; /* serial 0: nobody waits */
+	uint64_t began_ms, ended_ms;
+	char vm[11], name[64];
+	struct why why;
+	uint64_t timeout_ms; /* UINT64_MAX: the configuration's */
+	bool make_only; /* create without boot */
+	struct {
+		const char *stage;
+		enum stage_state state;
+		uint64_t ms;
+	} stages[FLOW_STEPS_MAX];
+	uint32_t stages_n;
+};
+
+struct console {
+	struct chan *chan;
+	struct wtimer rest;
+	uint64_t total; /* bytes ever */
+	uint64_t allowance, allowed_at; /* what may be read now, and since when that holds */
+	uint64_t segment; /* bytes in the newest file */
+	char tail[CONSOLE_TAIL + 1];
+	uint32_t tail_n;
+};
+
+/* The way to the guest's agent. */
+struct agent_link {
+	struct chan *chan; /* until the opening was answered */
+	struct rpc *rpc; /* after it */
+	struct mark_finder finder;
+	uint8_t nonce[NONCE_BYTES];
+	bool hello; /* the agent is there */
+	struct wtimer retry;
+	char version[64], commit[64], kernel[64];
+	uint64_t built;
+	uint64_t boot_ms;
+};
+
+enum session_kind { SESSION_EXEC, SESSION_PUT, SESSION_GET, SESSION_LOGS };
+
+struct session { /* one stream of a client */
+	struct link by_stream;
+	TAILQ_ENTRY(session) entry; /* of its machine */
+	struct machine *m;
+	enum session_kind kind;
+	uint64_t client; /* 0: the client has gone */
+	uint64_t stream; /* towards the client */
+	uint64_t agent_stream; /* 0: the agent has not answered yet */
+	struct reply_to reply;
+	struct window in, out[2]; /* channel 0; channels 1 and 2 */
+	bool in_ended, out_ended[2];
+	struct wtimer kill;
+	/* logs */
+	struct buf pending;
+	bool follow;
+};
+
+struct query { /* a question of a client that the agent answers */
+	TAILQ_ENTRY(query) entry; /* of its machine */
+	struct machine *m;
+	enum letter_id id; /* what the client asked: vm.health, vm.ports, vm.stats */
+	struct reply_to reply;
+	struct wtimer deadline;
+};
+
+struct waiter { /* vm.wait */
+	TAILQ_ENTRY(waiter) entry;
+	struct vmd *v;
+	char vm[11];
+	enum wait_for until;
+	uint64_t client;
+	struct reply_to reply;
+	struct wtimer deadline;
+};
+
+struct machine {
+	struct link by_id, by_name, by_serial;
+	uint32_t serial; /* never used twice: what late answers name the machine by */
+	unsigned holds_due; /* answers of image and kernel that a step waits for */
+	struct vmd *v;
+	struct vm_record r; /* strings point at the arrays below */
+	char id[11], name[64], image[129], image_id[11], kernel[65], kernel_id[11], home[256],
+		reason[32], boot_id[37];
+	const struct vmm_driver *driver;
+	struct image_use *use;
+	struct boot_set boot;
+	struct flow flow;
+	struct op *op; /* what the flow works for; NULL: the daemon itself */
+	struct op *next; /* waits for the flow's end */
+	bool next_set, then_start; /* a delete without an op may wait too */
+	uint64_t owner; /* client whose going deletes it (rm); 0 = none */
+	struct child *child;
+	bool on_probation; /* adopted in the middle of a flow: kept if its agent answers in time */
+	bool guest_down, guest_reset; /* the VMM told of a power-off or reset */
+	uint32_t ended_ticket; /* flow ticket of a step that waits for the VMM's end */
+	uint32_t hello_ticket; /* ... for the agent's hello */
+	bool wants_end, wants_hello;
+	struct job *copy; /* layer copy: the worker that makes the disks */
+	unsigned copies_done;
+	uint32_t copy_ticket;
+	void *control; /* the driver's */
+	struct console console;
+	struct agent_link link;
+	TAILQ_HEAD(, session) sessions;
+	TAILQ_HEAD(, query) queries;
+	uint32_t sessions_n;
+	struct wtimer patience; /* stop: until force; boot: until KVM's trial is over */
+	bool kvm_on_trial;
+	bool relaunch; /* its end is no end: it is started again without KVM */
+	uint64_t started_ms; /* monotonic, of the VMM */
+};
+
+/*
+ * A VMM. launch starts it (the machine's sockets are connected then); end asks for or forces its
+ * end; the child's exit is told to machine_vmm_ended by the one who spawned it.
+ */
+struct vmm_driver {
+	enum driver id;
+	const char *name;
+	enum err (*probe)(struct vmd *v, struct why *why); /* can it be used here */
+	enum err (*launch)(struct machine *m, struct why *why);
+	enum err (*adopt)(struct machine *m, struct why *why); /* reconnect to a running one */
+	void (*close)(struct machine *m); /* forget the control connection */
+};
+
+extern const struct vmm_driver qemu_driver;
+
+struct vmd {
+	struct actor *me;
+	struct env *env;
+	struct world *world;
+	struct flow_host host;
+	struct table by_id, by_name, by_serial, ops, sessions, images;
+	uint32_t next_serial;
+	TAILQ_HEAD(, op) op_list;
+	TAILQ_HEAD(, waiter) waiters;
+	uint64_t next_op, next_stream;
+	uint32_t held; /* links that are not read because the gate is full */
+	bool loaded; /* the store was read and what was open is settled; the gate listens after that */
+	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
+	struct reply_to counts_due; /* the gate waits for us to be loaded */
+	struct wtimer forget_ops;
+	char qemu[1024]; /* its program; "" until found */
+};
+
+/* machine.c */
+struct machine *machine_new(struct vmd *v, const struct vm_record *r, struct why *why);
+void machine_free(struct machine *m);
+struct machine *machine_find(struct vmd *v, const char *ref);
+struct machine *machine_by_serial(struct vmd *v, uint32_t serial);
+enum vm_state machine_state(const struct machine *m);
+void machine_info(struct machine *m, bool disks, struct vm_info *ret);
+void machine_tell_waiters(struct machine *m);
+void machine_changed(struct machine *m); /* its state may have: tell watchers and waiters */
+void machine_save(struct machine *m, struct store_put *put, struct arena *a);
+void machine_write(struct machine *m); /* to the store, without waiting */
+void machine_set_image(struct machine *m, const struct image_held *held);
+void machine_set_kernel(struct machine *m, const struct kernel_held *held);
+void machine_set_reason(struct machine *m, const char *reason);
+void machine_vmm_started(struct machine *m, struct child *child);
+void machine_vmm_ended(struct machine *m, int status);
+void machine_vmm_gone(struct machine *m); /* forget it: record and runtime files */
+void machine_vmm_end(struct machine *m); /* KILL */
+void machine_close_links(struct machine *m);
+void machine_dir(const struct machine *m, char *out, size_t size, const char *leaf);
+
+/* names.c */
+void name_generate(struct vmd *v, char out[64]);
+void id_generate(struct vmd *v, char out[11]);
+
+/* flows.c */
+extern const struct flow_kind vm_create_flow, vm_make_flow, vm_start_flow, vm_stop_flow,
+	vm_delete_flow;
+void vm_flow_host_init(struct vmd *v);
+const struct flow_kind *vm_flow_by_name(const char *name);
+
+/* ops.c */
+struct op *op_new(struct vmd *v, enum op_kind kind, struct machine *m, const struct letter *l,
+	bool detach, struct why *why);
+struct op *op_find(struct vmd *v, uint64_t id);
+void op_stage_news(struct vmd *v, struct op *op, const char *stage, enum flow_news news, uint64_t ms);
+void op_finish(struct vmd *v, struct op *op, struct machine *m, const struct why *why);
+void op_forget_all(struct vmd *v);
+/* Begins the operation's flow on the machine now, or when the flow that runs there has ended. */
+void op_begin(struct vmd *v, struct op *op, struct machine *m);
+void machine_flow_ended(struct machine *m);
+void machine_delete_for(struct machine *m, struct op *op); /* op may be NULL */
+
+/* layer.c */
+enum err layer_choose(enum layer *layer, struct why *why);
+enum flow_said layer_make(struct machine *m, struct flow *f);
+/* Ends a copy that is under way: true, and the flow is told when it has ended. */
+bool layer_stop(struct machine *m, struct flow *f);
+
+/* link.c */
+void link_open(struct machine *m);
+void link_close(struct machine *m);
+void link_reopen(struct machine *m); /* the agent behind it is a new one */
+bool link_up(const struct machine *m);
+void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx);
+
+/* console.c */
+enum err console_open(struct machine *m, struct why *why);
+void console_close(struct machine *m);
+bool console_says(const struct machine *m, const char *text);
+enum err console_read(struct machine *m, uint64_t tail, struct buf *ret, struct why *why);
+
+/* sessions.c */
+void session_exec(struct vmd *v, const struct letter *l, const struct vm_exec *q);
+void session_put(struct vmd *v, const struct letter *l, const struct vm_put *q);
+void session_get(struct vmd *v, const struct letter *l, const struct vm_get *q);
+void session_from_client(void *state, const struct letter *l, const void *body);
+void session_from_agent(struct machine *m, struct bytes method, struct bytes params);
+void sessions_end(struct machine *m, const struct why *why); /* the guest is gone */
+void sessions_client_gone(struct vmd *v, uint64_t client);
+
+struct session *session_new(struct machine *m, enum session_kind kind, const struct letter *l,
+	struct why *why);
+void session_over(struct session *s); /* it came to its end: code 0 */
+
+/* query.c */
+void query_agent(struct vmd *v, const struct letter *l, const struct vm_only *q);
+void queries_end(struct machine *m, const struct why *why);
+
+/* logs.c */
+void session_logs(struct vmd *v, const struct letter *l, const struct vm_logs *q);
+void session_console(struct machine *m, const uint8_t *p, size_t n); /* new console bytes */
+void logs_pump(struct session *s); /* sends what the window lets; may end the session */
+void logs_end(struct machine *m);
+
+/* recover.c */
+void vm_load(struct vmd *v);
+void vm_probation_over(struct machine *m); /* its agent answered */
+
+/* vm.c */
+void machine_gone(struct machine *m); /* answers who waits for it, and frees it */
+void vm_loaded(struct vmd *v);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * sandbox.c - sheds privileges in named steps, each with its reason.
+ *
+ * Order matters: what needs a right comes before the step that drops it. Steps that some hosts do
+ * not offer (user namespaces, Landlock) are taken where they are; identity, no_new_privs, limits
+ * and the system call filter are not optional.
+ */
+#include "worker/sandbox.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "worker/job.h"
+
+/* No program that we start, nor an attribute on a file, may hand rights back to us. */
+static enum err no_new_privileges(struct why *why)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail_errno(why, "cannot give up new privileges");
+	return OK;
+}
+
+/* The daemon's own files belong to another user than the one who reads hostile bytes. */
+static enum err drop_identity(const struct identity *who, struct why *why)
+{
+	if (!who->set)
+		return geteuid() != 0 ? OK : fail(why, ERR_denied, "root needs --uid and --gid");
+	if (who->uid == 0 || who->gid == 0)
+		return fail(why, ERR_invalid_value, "--uid and --gid must not be root's");
+	if (geteuid() == 0 && setgroups(0, NULL) < 0)
+		return fail_errno(why, "cannot drop groups");
+	if (setresgid(who->gid, who->gid, who->gid) < 0 ||
+		setresuid(who->uid, who->uid, who->uid) < 0)
+		return fail_errno(why, "cannot become uid %u", who->uid);
+	return OK;
+}
+
+/* Nothing here needs a capability; a namespace of ours must not bring any either. */
+static enum err drop_capabilities(struct why *why)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { { 0 }, { 0 } };
+
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		(void)!prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	(void)!prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (syscall(SYS_capset, &head, none) < 0)
+		return fail_errno(why, "cannot drop capabilities");
+	return OK;
+}
+
+static enum err limit(int what, rlim_t max, const char *name, struct why *why)
+{
+	struct rlimit now, r = { max, max };
+
+	if (getrlimit(what, &now) == 0 && now.rlim_max < max)
+		r.rlim_cur = r.rlim_max = now.rlim_max;
+	if (setrlimit(what, &r) < 0)
+		return fail_errno(why, "cannot limit %s", name);
+	return OK;
+}
+
+/* A decoder that runs wild must not take the host's memory, disk or descriptors. */
+static enum err limits(struct why *why)
+{
+	enum err e = limit(RLIMIT_CORE, 0, "core files", why);
+
+	if (!e)
+		e = limit(RLIMIT_NOFILE, 256, "descriptors", why);
+	if (!e)
+		e = limit(RLIMIT_FSIZE, (rlim_t)16 << 40, "file size", why);
+#ifndef __SANITIZE_ADDRESS__ /* its shadow alone is larger */
+	if (!e)
+		e = limit(RLIMIT_DATA, (rlim_t)768 << 20, "memory", why);
+	if (!e)
+		e = limit(RLIMIT_AS, (rlim_t)4 << 30, "address space", why);
+#endif
+	return e;
+}
+
+enum err sandbox_begin(const struct identity *who, struct why *why)
+{
+	enum err e;
+
+	/* Somebody else's descriptors would reach round everything below. */
+	if (syscall(SYS_close_range, FD_EXTRA + 1, ~0U, 0) < 0)
+		return fail_errno(why, "cannot close inherited descriptors");
+	e = no_new_privileges(why);
+	if (!e)
+		e = drop_identity(who, why);
+	if (!e)
+		e = drop_capabilities(why);
+	return e ? e : limits(why);
+}
+
+/*
+ * A network without links, IPC of our own, and the job's directory as the whole file system. From a
+ * user namespace, so no right of the host is used; where there are none the filter still stands.
+ */
+static void isolate(void)
+{
+	if (unshare(CLONE_NEWUSER) < 0)
+		return;
+	(void)!unshare(CLONE_NEWNET);
+	(void)!unshare(CLONE_NEWIPC);
+	(void)!unshare(CLONE_NEWUTS);
+	if (fchdir(FD_DIR) == 0)
+		(void)!chroot(".");
+}
+
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
+
+enum {
+	READS = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
+		LANDLOCK_ACCESS_FS_READ_DIR,
+	WRITES = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+		LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+		LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+		LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+		LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM
+};
+
+static void allow_beneath(int rules, int dir, uint64_t access)
+{
+	struct landlock_path_beneath_attr beneath = { .allowed_access = access, .parent_fd = dir };
+
+	(void)!syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
+}
+
+void landlock_close(int dir, bool read_all)
+{
+	struct landlock_ruleset_attr attr = { .handled_access_fs = read_all ? WRITES :
+									       READS | WRITES };
+	own_fd rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+
+	if (rules < 0)
+		return;
+	allow_beneath(rules, dir, attr.handled_access_fs &
+			~(uint64_t)(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+				LANDLOCK_ACCESS_FS_MAKE_BLOCK));
+	if (!read_all && fcntl(FD_EXTRA, F_GETFD) >= 0)
+		allow_beneath(rules, FD_EXTRA, LANDLOCK_ACCESS_FS_READ_FILE);
+	if (read_all) {
+		own_fd null = open("/dev/null", O_PATH | O_CLOEXEC);
+
+		allow_beneath(rules, null, LANDLOCK_ACCESS_FS_WRITE_FILE);
+	}
+	(void)!syscall(SYS_landlock_restrict_self, rules, 0);
+}
+
+enum err sandbox_close(struct why *why)
+{
+	enum err e;
+
+	isolate();
+	e = drop_capabilities(why);
+	if (e)
+		return e;
+	landlock_close(FD_DIR, false);
+	/* Nobody of the same uid may look into us or change us. */
+	(void)!prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return filter_parser(why);
+}
+
+enum err sandbox_fetch(struct why *why)
+{
+	landlock_close(FD_DIR, true);
+	return filter_fetch(why);
+}

@@ -1,0 +1,191 @@
+/*
+ * cmd_vm_run.c - `banger vm run`: a machine, a program in it, its exit code (row B1).
+ *
+ * That --rm deletes is the daemon's duty and holds when this process is killed; a normal end asks
+ * for it and waits, so that nothing is left when the exit code is there.
+ */
+#include "cli/create.h"
+#include "cli/report.h"
+#include "cli/session.h"
+
+enum { HEALTH_MS = 1000 };
+
+static const struct flag flags[] = {
+	CREATE_FLAGS,
+	{ .name = "rm", .doc = "delete the machine at the end, however it comes" },
+	{ .name = "detach", .letter = 'd', .doc = "return when the machine is ready; print its name" },
+	{ .name = "user", .letter = 'u', .type = &type_user, .value = "USER",
+		.doc = "run as this user; the image's, else root" },
+	{ .name = "workdir", .letter = 'w', .type = &type_abs_path, .value = "DIR", .field = "cwd",
+		.doc = "run in this directory; the image's, else the user's home" },
+	{ .name = "env", .letter = 'e', .type = &type_env, .value = "NAME=VALUE", .many = true,
+		.doc = "add to the environment" },
+	{ .name = "tty", .letter = 't', .doc = "run on a terminal" },
+	{ .name = "no-tty", .letter = 'T', .doc = "never run on a terminal" },
+	{ .name = "no-stdin", .letter = 'n', .doc = "give it /dev/null as standard input" },
+	{ .name = "interactive", .letter = 'i', .doc = "implied; for habit's sake" },
+	{ .name = "early", .doc = "do not wait for the image's init to mount its filesystems" },
+	{ .name = "timeout", .type = &type_ms, .value = "DURATION",
+		.doc = "end it all after this long, like 90s or 10m" },
+	{ .name = NULL },
+};
+
+struct run {
+	struct cli *c;
+	struct interrupts interrupts;
+	struct create create;
+	struct session session;
+	uint64_t began;
+	bool rm, detach;
+};
+
+static enum err prepare(struct run *r, struct why *why)
+{
+	struct cli *c = r->c;
+	enum err e;
+
+	r->rm = flag_on(c, "rm");
+	r->detach = flag_on(c, "detach");
+	if (r->detach && r->rm) {
+		fail(why, ERR_invalid_value, "--rm and -d exclude each other");
+		return fail_hint(why, "a machine of --rm ends with this command");
+	}
+	if (r->detach && c->has_tail) {
+		fail(why, ERR_invalid_value, "-d takes no command");
+		return fail_hint(why, "banger vm exec NAME -- CMD... runs one later");
+	}
+	e = flags_fill(c, &shape_vm_create, &r->create.body, why);
+	if (!e)
+		e = flags_fill(c, &shape_vm_exec, &r->session.exec, why);
+	if (!e)
+		e = session_command(&r->session, c->tail, c->tail_n, why);
+	if (!e)
+		e = session_terminal(&r->session, flag_on(c, "tty"), flag_on(c, "no-tty"), why);
+	return e;
+}
+
+static int print_ready(struct run *r)
+{
+	struct vm_only which = { r->create.begun.vm };
+	struct vm_shown shown;
+	struct why why;
+
+	if (!r->c->json) {
+		printf("%s\n", r->create.begun.name);
+		return EXIT_DONE;
+	}
+	if (ask(r->c, LETTER_vm_show, &which, &shown, &why))
+		return report(r->c, &why);
+	print_document(&shape_vm_info, &shown.vm);
+	return EXIT_DONE;
+}
+
+/* Until it is gone, or somebody has no patience. */
+static int delete(struct run *r)
+{
+	struct vm_delete which = { r->create.begun.vm };
+	struct call k = { .letter = LETTER_vm_delete, .body = &which };
+	struct cli *c = r->c;
+
+	if (c->link->gone || r->session.left_by)
+		return EXIT_DONE;
+	call_send(c->link, &k);
+	while (!k.done && !c->link->gone && !r->interrupts.gave_up)
+		loop_turn(c->loop, true);
+	rpc_forget(c->link->rpc, &k);
+	if (!k.done || k.why.code == OK || k.why.code == ERR_not_found)
+		return EXIT_DONE;
+	return report(c, &k.why);
+}
+
+static void on_patience(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+/* Row B12; only where a person looks, and not for long. */
+static void remind(struct run *r)
+{
+	struct vm_only which = { r->create.begun.vm };
+	struct vm_health health = { .ok = false };
+	struct call k = { .letter = LETTER_vm_health, .body = &which, .result = &health };
+	struct cli *c = r->c;
+	struct timer patience = { .fn = NULL };
+	bool over = false;
+
+	if (!c->err_live || c->quiet || c->link->gone || r->session.left_by)
+		return;
+	call_send(c->link, &k);
+	timer_start(c->loop, &patience, HEALTH_MS, on_patience, &over);
+	while (!k.done && !c->link->gone && !over)
+		loop_turn(c->loop, true);
+	timer_stop(&patience);
+	rpc_forget(c->link->rpc, &k);
+	if (k.done && k.why.code == OK && health.ok)
+		note(c, "%s is still running; `banger vm delete %s` ends it",
+			r->create.begun.name, r->create.begun.name);
+}
+
+static int enter(struct run *r)
+{
+	struct session *s = &r->session;
+	uint64_t spent = loop_now_ms(r->c->loop) - r->began;
+	int code, deleted = EXIT_DONE;
+
+	s->c = r->c;
+	s->interrupts = &r->interrupts;
+	s->no_stdin = flag_on(r->c, "no-stdin");
+	s->exec.vm = r->create.begun.vm;
+	s->timeout_text = flag_text(r->c, "timeout");
+	if (s->timeout_text) {
+		uint64_t all = flag_given(r->c, "timeout")->number;
+
+		s->timeout_ms = all > spent ? all - spent : 1;
+	}
+	code = session_run(s);
+	if (r->rm)
+		deleted = delete(r);
+	else
+		remind(r);
+	return deleted ? deleted : code;
+}
+
+static int run(struct cli *c)
+{
+	struct run r = { .c = c };
+	struct why why;
+	int code;
+
+	if (prepare(&r, &why))
+		return report_usage(c, &why);
+	c->silent_version = c->has_tail && !c->err_live && !c->progress;
+	if (link_open(c, &why))
+		return report(c, &why);
+	r.began = loop_now_ms(c->loop);
+	interrupts_start(&r.interrupts, c->loop);
+	r.create.c = c;
+	r.create.interrupts = &r.interrupts;
+	code = create_begin(&r.create);
+	if (!code)
+		code = create_wait(&r.create);
+	if (!code)
+		code = r.detach ? print_ready(&r) : enter(&r);
+	interrupts_stop(&r.interrupts);
+	return code;
+}
+
+const struct command cmd_vm_run = {
+	.words = "vm run",
+	.args = "[-- CMD...]",
+	.traits = SESSION | TAIL,
+	.flags = flags,
+	.doc = "make a machine and run a program or a shell in it",
+	.more = "Boots a fresh machine and runs CMD in it; without CMD, a login shell. Input, output, "
+		"signals and\nwindow size pass through unchanged, and the exit code is the program's "
+		"(128+n for a signal;\n125 when banger itself failed). The machine stays unless --rm is "
+		"given. Ctrl-C before the\nprogram starts undoes everything.",
+	.example = "banger vm run --rm -- uname -a\n"
+		   "banger vm run --name try --memory 2G\n"
+		   "tar c src | banger vm run --rm -- sh -c 'tar x && make -C src'",
+	.run = run,
+};

@@ -1,0 +1,41 @@
+/*
+ * commands.c - the list of commands, in the order in which help shows them.
+ */
+#include "cli/cli.h"
+
+#define COMMANDS(C)                                                                               \
+	C(vm_run) C(vm_create) C(vm_start) C(vm_stop) C(vm_kill) C(vm_restart) C(vm_delete)       \
+	C(vm_list) C(vm_show) C(vm_exec) C(vm_logs) C(vm_wait) C(vm_health) C(vm_ports)           \
+	C(vm_stats)                                                                               \
+	C(image_import) C(image_list) C(image_show) C(image_delete)                               \
+	C(kernel_list) C(kernel_show) C(kernel_pull) C(kernel_import) C(kernel_delete)            \
+	C(kernel_default)                                                                         \
+	C(daemon_start) C(daemon_stop) C(daemon_status) C(daemon_restart) C(daemon_logs)          \
+	C(config_show) C(config_path)                                                             \
+	C(ping) C(events) C(version) C(completion) C(help) C(complete)
+
+#define DECLARE(name) extern const struct command cmd_##name;
+COMMANDS(DECLARE)
+#undef DECLARE
+
+#define POINT(name) &cmd_##name,
+const struct command *const all_commands[] = { COMMANDS(POINT) NULL };
+#undef POINT
+
+static const struct {
+	const char *word, *doc;
+} groups[] = {
+	{ "vm", "machines" },
+	{ "image", "images, which machines are made from" },
+	{ "kernel", "kernels, which machines boot" },
+	{ "daemon", "the daemon, which owns the machines" },
+	{ "config", "configuration" },
+};
+
+const char *group_doc(const char *word)
+{
+	for (size_t i = 0; i < COUNT(groups); i++)
+		if (str_eq(groups[i].word, word))
+			return groups[i].doc;
+	return NULL;
+}

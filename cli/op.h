@@ -1,0 +1,54 @@
+/*
+ * cli/op.h - an operation of the daemon as its owner sees it: stages on stderr, its end, its cancel.
+ */
+#ifndef CLI_OP_H
+#define CLI_OP_H
+
+#include "cli/link.h"
+
+enum { OP_STAGES_MAX = 24 };
+
+enum op_show {
+	OP_QUIET,
+	OP_LIVE, /* a line per stage, rewritten while it lasts */
+	OP_LINES, /* a line per finished stage */
+	OP_JSON /* every notification as a line of JSON */
+};
+
+struct op_step {
+	char name[40];
+	uint64_t ms;
+	enum stage_state state;
+};
+
+struct op {
+	struct cli *c;
+	struct link *link;
+	const uint64_t *id; /* filled by the answer that begins it; NULL: whatever comes is ours */
+	enum op_show show;
+	struct op_step steps[OP_STAGES_MAX];
+	unsigned steps_n;
+	uint64_t began; /* of the running step, as the loop counts */
+	char detail[96];
+	const uint64_t *bytes; /* sent so far, shown beside the stage; may be NULL */
+	struct timer tick;
+	bool line_open; /* the terminal's line is ours */
+	bool done;
+	enum op_state state;
+	char subject[130]; /* what op.done names, "" when nothing */
+	bool cancelled; /* by us */
+	struct why why; /* of a failed one */
+};
+
+/* How stages are shown is decided here: by terminal, --progress, --quiet and --json. */
+void op_init(struct op *o, struct cli *c, const uint64_t *id);
+/* Gives a notification; false when it is none of this operation's. */
+bool op_note(struct op *o, enum letter_id letter, struct bytes params);
+/* Asks the daemon to cancel it, once; before it is known, it does nothing. */
+void op_cancel(struct op *o);
+void op_close(struct op *o); /* gives the terminal's line back */
+
+/* Adds to the failure the stage that failed, or, for a deadline, the one that took longest. */
+void op_blame(const struct op *o, struct why *why);
+
+#endif

@@ -1,0 +1,11 @@
+/*
+ * fuzz/fuzz.h - a fuzz target is one file with this function in it; what must hold is said by must().
+ */
+#ifndef FUZZ_FUZZ_H
+#define FUZZ_FUZZ_H
+
+#include "base/base.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * seeds.c - first inputs for the fuzzers, made from the tables: seeds DIR writes DIR/<target>/<n>.
+ * Nothing of it is kept in the tree.
+ */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "letter/pack.h"
+#include "proto/proto.h"
+#include "tests/lib/gen.h"
+#include "tests/lib/samples.h"
+#include "wire/mark.h"
+
+enum { EACH = 4 };
+
+struct out {
+	const char *dir;
+	unsigned n;
+};
+
+static void write_seed(struct out *o, const char *target, const void *p, size_t n)
+{
+	char path[4096];
+	own_fd fd = -1;
+
+	snprintf(path, sizeof(path), "%s/%s", o->dir, target);
+	if (mkdir(path, 0777) && errno != EEXIST)
+		return;
+	snprintf(path, sizeof(path), "%s/%s/%05u", o->dir, target, o->n++);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0 || write(fd, p, n) != (ssize_t)n) {
+		perror(path);
+		exit(1);
+	}
+}
+
+/* head, then the object: for the targets that begin with bytes of their own. */
+static void with_head(struct out *o, const char *target, const char *head, size_t head_n,
+	const void *p, size_t n)
+{
+	own_buf b = { .max = 4 * MiB };
+
+	buf_add(&b, head, head_n);
+	buf_add(&b, p, n);
+	write_seed(o, target, b.p, b.n);
+}
+
+static void shapes(struct out *o)
+{
+	for (size_t i = 0; all_shapes[i]; i++) {
+		for (uint64_t round = 0; round < EACH; round++) {
+			own_buf b = { .p = NULL };
+			char head[2] = { (char)i, (char)(round & 1) };
+			struct arena a;
+			struct gen g = { i * EACH + round, &a };
+
+			arena_init(&a, 0);
+			must(gen_packed(&g, all_shapes[i], &b));
+			with_head(o, "shape", head, sizeof(head), b.p, b.n);
+			if (b.n < 4096)
+				write_seed(o, "mp", b.p, b.n);
+			arena_done(&a);
+		}
+	}
+}
+
+static void frames(struct out *o)
+{
+	for (unsigned i = 0; i < LETTER_COUNT; i++) {
+		const struct letter_kind *k = &letter_kinds[i];
+		own_buf b = { .p = NULL };
+		msgpack_packer pk = packer_on(&b);
+		struct arena a;
+		struct gen g = { i, &a };
+
+		arena_init(&a, 0);
+		buf_add(&b, &(uint8_t){ (uint8_t)(i * 37) }, 1);
+		for (int twice = 0; twice < 2; twice++) {
+			msgpack_pack_array(&pk, k->way == ASK ? 4 : 3);
+			msgpack_pack_int(&pk, k->way == ASK ? 0 : 2);
+			if (k->way == ASK)
+				msgpack_pack_int(&pk, 6 + twice);
+			pack_str(&pk, k->method, strlen(k->method));
+			msgpack_pack_array(&pk, 1);
+			must(gen_packed(&g, k->in, &b));
+		}
+		buf_add(&b, "\x94\x01\x01\xc0\x80", 5);
+		write_seed(o, "rpc", b.p, b.n);
+		arena_done(&a);
+	}
+}
+
+static void text(struct out *o)
+{
+	static const char *const words[] = { "0", "18446744073709551615", "512", "1.5G", "2GiB",
+		"250ms", "1h30m", "calm-otter", "aä€𝄞", "\x1b[2J\xe2\x80\xae" };
+
+	for (size_t i = 0; i < COUNT(words); i++)
+		write_seed(o, "text", words[i], strlen(words[i]));
+	for (size_t i = 0; all_types[i]; i++) {
+		const struct samples *s = samples_of(all_types[i]);
+		char head = (char)i;
+
+		for (size_t k = 0; s && s->good[k]; k++)
+			with_head(o, "check", &head, 1, s->good[k], strlen(s->good[k]));
+		for (size_t k = 0; s && k < SAMPLES_MAX && s->bad[k]; k++)
+			with_head(o, "check", &head, 1, s->bad[k], strlen(s->bad[k]));
+	}
+}
+
+static void marks(struct out *o)
+{
+	uint8_t in[2 * OPENING_BYTES], nonce[NONCE_BYTES] = { 0xc1, 1, 2 };
+
+	for (size_t cut = 1; cut <= OPENING_BYTES; cut += 3) {
+		mark_opening(in, nonce);
+		mark_opening(in + cut, nonce);
+		with_head(o, "mark", "\x05", 1, in, cut + OPENING_BYTES);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct out o = { .dir = argv[1] };
+
+	if (argc != 2 || (mkdir(argv[1], 0777) && errno != EEXIST)) {
+		fprintf(stderr, "usage: seeds DIR\n");
+		return 2;
+	}
+	shapes(&o);
+	frames(&o);
+	text(&o);
+	marks(&o);
+	return 0;
+}
