@@ -110,7 +110,7 @@ CLI_OBJS := $(WIRED) $(call objs,runtime/tree runtime/conf cli)
 LIBS_wire := -Wl,-Bstatic -lev -lmsgpackc -Wl,-Bdynamic -lm
 LIBS_daemon := -Wl,-Bstatic -lev -lmsgpackc -llmdb -lyaml -ljansson -Wl,-Bdynamic -lm -lpthread
 LIBS_cli := -Wl,-Bstatic -lev -lmsgpackc -lyaml -ljansson -Wl,-Bdynamic -lm
-LIBS_worker := -Wl,-Bstatic -lev -lmsgpackc -Wl,-Bdynamic -lm -larchive -lext2fs -lcom_err -lcrypto -lseccomp -lzstd -llz4 -llzma -lz
+LIBS_worker := -Wl,-Bstatic -lev -lmsgpackc -ljansson -Wl,-Bdynamic -lm -larchive -lext2fs -lcom_err -lcrypto -lseccomp
 
 BIN := $(O)/bin
 PROGRAMS := $(BIN)/banger $(BIN)/bangerd $(BIN)/banger-worker $(BIN)/banger-agent
@@ -135,6 +135,40 @@ $(BIN)/banger-agent: $(AGENT_OBJS)
 	@mkdir -p $(BIN)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(if $(SAN),$(LDFLAGS),-static -Wl,--gc-sections -s) $^ -o $@ -lev -lmsgpackc -lm
+
+.PHONY: help deps demo check install uninstall clean
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make            builds build/bin/{banger,bangerd,banger-worker,banger-agent}
+#: make deps       installs the Debian packages of packages.txt (sudo only when not root)
+#: make demo       deps, build, image `debian`, kernel, and a command in a machine
+#: make check      deps, build, all tests
+#: make lint       house rules, compilers' and linters' warnings
+#: make bench      the measured table
+#: make install    DESTDIR= PREFIX=/usr/local
+deps:
+	@tools/deps
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@tools/demo
+
+check: deps
+	@$(MAKE) --no-print-directory check-built
+
+PREFIXED := $(DESTDIR)$(PREFIX)
+LIBEXEC := bangerd banger-worker banger-agent
+install: all
+	install -d $(PREFIXED)/bin $(PREFIXED)/libexec/banger
+	install -m 0755 $(BIN)/banger $(PREFIXED)/bin/banger
+	$(foreach p,$(LIBEXEC),install -m 0755 $(BIN)/$(p) $(PREFIXED)/libexec/banger/$(p);)
+uninstall:
+	rm -f $(PREFIXED)/bin/banger $(addprefix $(PREFIXED)/libexec/banger/,$(LIBEXEC))
+	-rmdir $(PREFIXED)/libexec/banger 2>/dev/null
+
+clean:
+	rm -rf build/obj build/san build/fuzz build/bin build/include build/build-id
 
 -include make/*.mk
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

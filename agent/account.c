@@ -150,14 +150,15 @@ enum err account_read(const char *passwd, const char *group, const char *user, s
 		ret->name = arena_strn(a, user, n);
 		ret->home = ret->uid == 0 ? "/root" : "/";
 	} else if (user && !is(id, "root", 4)) {
-		return fail_field(why, ERR_not_found, "user", "the image has no user '%.*s'", (int)n,
-			user);
+		return fail_field(why, ERR_not_found, "user", "the image has no user '%.*s'",
+			(int)n, user);
 	}
 	if (!ret->name || !ret->home || !ret->shell)
 		return fail(why, ERR_no_memory, "no memory for the user");
 	find_groups(group, ret);
 	if (colon && !find_group(group, colon + 1, &ret->gid))
-		return fail_field(why, ERR_not_found, "user", "the image has no group '%s'", colon + 1);
+		return fail_field(why, ERR_not_found, "user", "the image has no group '%s'",
+			colon + 1);
 	return OK;
 }
 

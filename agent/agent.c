@@ -73,6 +73,8 @@ void agent_run(int argc, char **argv)
 		return;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN); /* an init's good-bye to all: somebody may still watch */
+	(void)signal(SIGHUP, SIG_IGN);
 	(void)setrlimit(RLIMIT_NOFILE, &files);
 	if (a->init == init_kind_none)
 		(void)prctl(PR_SET_CHILD_SUBREAPER, 1);

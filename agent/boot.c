@@ -2,8 +2,9 @@
  * boot.c - what process 1 does, in order: kernel filesystems, modules, disks, network, identity;
  * then it hands over.
  *
- * The agent keeps the initramfs as its own root for good. With an init in the image, process 1 moves
- * to the image and becomes it, and a child becomes the agent. Without one, process 1 itself does.
+ * The agent keeps the initramfs as its own root for good. With an init in the image, process 1
+ * moves to the image and becomes it, and a child becomes the agent. Without one, process 1 itself
+ * does.
  */
 #include "agent/boot.h"
 
@@ -37,7 +38,7 @@ struct boot {
 void power_off(bool again, bool reset_ends)
 {
 	sync();
-	/* Where nothing can cut the power the kernel would halt for ever; a reset ends the VMM too. */
+	/* Where nothing can cut the power the kernel would halt for ever; a reset ends the VMM. */
 	if (!again && !reset_ends && access("/sys/firmware/acpi/tables/FACP", F_OK) == 0)
 		reboot(RB_POWER_OFF);
 	reboot(RB_AUTOBOOT);
@@ -59,7 +60,7 @@ static void mount_at(struct boot *b, const char *type, const char *at, unsigned 
 		warn(&b->warnings, "cannot mount %s: %s", at, strerror(errno));
 }
 
-/* Shells and scripts count on them; the kernel does not make them. One /dev serves the image too. */
+/* Scripts count on them; the kernel does not make them. One /dev serves the image too. */
 static void standard_links(struct boot *b)
 {
 	static const char *const links[][2] = { { "/proc/self/fd", "/dev/fd" },
@@ -195,7 +196,8 @@ static void own_cgroup(struct boot *b, pid_t agent)
 	(void)mkdir("/cgroup/banger", 0755);
 	procs = open("/cgroup/banger/cgroup.procs", O_WRONLY | O_CLOEXEC);
 	if (procs < 0 || write(procs, pid, (size_t)n) < 0)
-		log_line(LOG_WARN, "boot", "no cgroup for the agent", "reason", strerror(errno), NULL);
+		log_line(LOG_WARN, "boot", "no cgroup for the agent", "reason", strerror(errno),
+			NULL);
 }
 
 /* The agent begins anew under its own name; what it has to know goes along as arguments. */

@@ -21,7 +21,7 @@ struct conf {
 	bool reset_ends; /* reboot=k: this VMM ends by a reset and knows no power-off */
 };
 
-/* Reads a command line. Pure; what is malformed is left out and named in `bad` ("" when all fits). */
+/* Reads a command line. Pure; what does not fit is left out and named in `bad`, else "". */
 void conf_read(struct conf *c, const char *cmdline, char *bad, size_t bad_size);
 
 /* The same from /proc/cmdline. */

@@ -13,9 +13,6 @@
 /* Row A5's ceiling, and room for what the agent adds. */
 enum { ARGS_BYTES_MAX = 524288, OWN_ENV = 8 };
 
-static const char default_path[] =
-	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 struct env {
 	const char **v;
 	uint32_t n;
@@ -37,7 +34,7 @@ static void put_env(struct env *env, const char *pair)
 static bool make_env(const struct agent_exec *x, const struct account *who, struct arena *a,
 	struct env *ret)
 {
-	const char *own[OWN_ENV] = { default_path, arena_fmt(a, "HOME=%s", who->home),
+	const char *own[OWN_ENV] = { DEFAULT_PATH, arena_fmt(a, "HOME=%s", who->home),
 		arena_fmt(a, "USER=%s", who->name), arena_fmt(a, "LOGNAME=%s", who->name),
 		arena_fmt(a, "SHELL=%s", who->shell) };
 	unsigned own_n = 5;
@@ -85,7 +82,8 @@ static enum err check_size(const struct agent_exec *x, struct why *why)
 	for (uint32_t i = 0; i < x->env.n; i++)
 		n += strlen(x->env.v[i]) + 1;
 	if (n > ARGS_BYTES_MAX)
-		return fail_field(why, ERR_too_large, "env", "argv and env together are over 512 KiB");
+		return fail_field(why, ERR_too_large, "env",
+			"argv and env together are over 512 KiB");
 	return OK;
 }
 
@@ -101,7 +99,8 @@ static enum err check_cwd(int root, const char *cwd, struct why *why)
 		strerror(errno));
 }
 
-static enum err start(struct session *s, uint32_t msgid, const struct agent_exec *x, struct why *why)
+static enum err start(struct session *s, uint32_t msgid, const struct agent_exec *x,
+	struct why *why)
 {
 	struct arena *a = &s->arena;
 	struct launch l = { .root = s->agent->root, .cwd = x->cwd };
@@ -130,7 +129,8 @@ static void exec_late(struct session *s, uint32_t msgid, const void *body, bool 
 	if (mounted) {
 		e = start(s, msgid, body, &why);
 	} else {
-		e = fail(&why, ERR_timeout, "the image's init has not mounted its filesystems in %d s",
+		e = fail(&why, ERR_timeout,
+			"the image's init has not mounted its filesystems in %d s",
 			MOUNTED_WAIT_MS / 1000);
 		fail_hint(&why, "see the machine's console; --early does not wait");
 	}

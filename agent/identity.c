@@ -1,6 +1,6 @@
 /*
- * identity.c - /etc/hostname, /etc/hosts and /etc/resolv.conf of the image, written only where their
- * content is not yet what it should be.
+ * identity.c - /etc/hostname, /etc/hosts and /etc/resolv.conf of the image, written only where
+ * their content is not yet what it should be.
  */
 #include "agent/identity.h"
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/image.h"
+#include "agent/spawn.h"
 
 static const char *const places[] = { "/sbin/init", "/lib/systemd/systemd",
 	"/usr/lib/systemd/systemd", "/etc/init", "/bin/init", "/init" };
@@ -56,7 +57,7 @@ void init_become(const char *at, const char *path)
 	char first[256];
 	char *argv[] = { first, NULL };
 	char *envp[] = { (char[]){ "HOME=/" }, (char[]){ "TERM=linux" },
-		(char[]){ "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" }, NULL };
+		(char[]){ DEFAULT_PATH }, NULL };
 
 	snprintf(first, sizeof(first), "%s", path);
 	if (chdir(at) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||

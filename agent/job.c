@@ -261,7 +261,7 @@ static void on_gone(struct stream *st)
 	j->orphan = true;
 	if (j->terminal) {
 		close_out(j, 1);
-	} else { /* its last words go nowhere, but a broken pipe must not kill it before it cleans up */
+	} else { /* its last words go nowhere, but no broken pipe kills it before it cleans up */
 		watch_output(j, 1);
 		watch_output(j, 2);
 	}

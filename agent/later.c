@@ -1,5 +1,6 @@
 /*
- * later.c - keeps a request until the image's init has mounted its filesystems, or its session ends.
+ * later.c - keeps a request until the image's init has mounted its filesystems, or its session
+ * ends.
  */
 #include "agent/later.h"
 

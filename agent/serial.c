@@ -2,9 +2,9 @@
  * serial.c - letters over the virtio-serial port: a device, not a connection.
  *
  * The port stays open for good. An opening (mark and nonce) begins a session wherever it stands in
- * the input, and ends the one before; so does the host's going away. A port without a host reads as
- * ended and polls as hung up all the time: it is watched edge-triggered, by an epoll of its own, and
- * the edge comes when the host returns. Writing then gives EAGAIN, and nothing is kept for it.
+ * the input, and ends the one before; so does the host's going away. A port without a host reads
+ * as ended and polls as hung up all the time: it is watched edge-triggered, by an epoll of its own,
+ * and the edge comes when the host returns. Writing then gives EAGAIN, and nothing is kept for it.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -52,12 +52,27 @@ static void port_pause(struct chan *c, bool paused)
 		timer_start(s->agent->loop, &s->again, 0, on_again, s);
 }
 
+/*
+ * Tells a host that still believes in a session that there is none: an opening with a nonce of
+ * zeros, which is no msgpack. A host that waits for the answer to its own opening passes over it.
+ */
+static void say_over(struct serial *s)
+{
+	static const uint8_t nobody[NONCE_BYTES];
+	uint8_t opening[OPENING_BYTES];
+
+	mark_opening(opening, nobody);
+	(void)!write(s->port, opening, sizeof(opening));
+}
+
 static void port_close(struct chan *c)
 {
 	struct port_chan *p = (struct port_chan *)c;
 
-	if (p->serial->chan == p)
+	if (p->serial->chan == p) { /* closed by us, neither by the host nor for a new opening */
 		p->serial->chan = NULL;
+		say_over(p->serial);
+	}
 	chan_done(c);
 	free(p);
 }
@@ -236,7 +251,8 @@ static bool try_port(struct serial *s)
 		return false;
 	s->edges = epoll_create1(EPOLL_CLOEXEC);
 	if (s->edges < 0 || epoll_ctl(s->edges, EPOLL_CTL_ADD, s->port, &e) < 0) {
-		log_line(LOG_ERROR, "serial", "cannot watch the port", "why", strerror(errno), NULL);
+		log_line(LOG_ERROR, "serial", "cannot watch the port", "why", strerror(errno),
+			NULL);
 		fd_done(&s->edges);
 		fd_done(&s->port);
 		return false;
@@ -246,6 +262,7 @@ static bool try_port(struct serial *s)
 	watch_start(s->agent->loop, &s->on_edge, s->edges, WATCH_READ, on_edge, s);
 	turn_hook_add(s->agent->loop, &s->end_of_turn, end_of_turn, s);
 	log_line(LOG_INFO, "serial", "port is there", NULL);
+	say_over(s); /* the agent before this one may have had a session */
 	return true;
 }
 

@@ -27,7 +27,8 @@ static void settle_disks(struct agent *a)
 	if (home >= 0)
 		(void)mount(NULL, fd_path(home).s, NULL, MS_REMOUNT | MS_RDONLY, NULL);
 	if (mount(NULL, fd_path(a->root).s, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
-		log_line(LOG_WARN, "shutdown", "the root stays writable", "why", strerror(errno), NULL);
+		log_line(LOG_WARN, "shutdown", "the root stays writable", "why", strerror(errno),
+			NULL);
 }
 
 static void end_now(void *ctx)
@@ -77,10 +78,25 @@ static bool ask_for_reset(const struct agent *a)
 	       access("/sys/firmware/acpi/tables/FACP", F_OK) != 0;
 }
 
+/* sysvinit waits for every process but those that are listed here. */
+static void be_omitted(const struct agent *a)
+{
+	static const char dir[] = "/run/sendsigs.omit.d";
+	own_fd there = image_open(a->root, dir, O_PATH | O_DIRECTORY);
+	char path[64], pids[64];
+	int n = snprintf(pids, sizeof(pids), "%d\n%d\n", getppid(), getpid());
+	struct why why;
+
+	snprintf(path, sizeof(path), "%s/banger", dir);
+	if (there >= 0 && image_write(a->root, path, pids, (size_t)n, false, &why))
+		log_line(LOG_WARN, "shutdown", "the init will wait", "why", why.text, NULL);
+}
+
 static void ask_other_init(struct agent *a)
 {
 	const char *const argv[] = { ask_for_reset(a) ? "reboot" : "poweroff", NULL };
 
+	be_omitted(a);
 	a->down.tool = spawn_tool(a->root, argv);
 	if (a->down.tool < 0)
 		end_now(a);

@@ -84,8 +84,8 @@ bool sockets_line(const char *line, bool udp, bool six, struct arena *a, struct 
 		return false;
 	state = strtoul(line, &end, 16);
 	inode = strtoul(skip_words(end, 5), NULL, 10);
-	if (state != (udp ? (unsigned)UDP_UNCONNECTED : (unsigned)TCP_LISTENING) || remote_port != 0 ||
-		port == 0 || port > 65535 || !read_address(local, six, address))
+	if (state != (udp ? (unsigned)UDP_UNCONNECTED : (unsigned)TCP_LISTENING) ||
+		remote_port != 0 || port == 0 || port > 65535 || !read_address(local, six, address))
 		return false;
 	*ret = (struct open_port){ .inode = inode, .six = six };
 	ret->port.proto = udp ? "udp" : "tcp";

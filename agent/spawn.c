@@ -110,17 +110,25 @@ static void child(const struct launch *l)
 
 pid_t spawn(const struct launch *l)
 {
-	pid_t pid = fork();
+	sigset_t all, was;
+	pid_t pid;
+	int e;
 
+	/* what is sent to the child meets the agent's dispositions until it has set its own: it waits */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &was);
+	pid = fork();
 	if (pid == 0)
 		child(l);
+	e = errno;
+	sigprocmask(SIG_SETMASK, &was, NULL);
+	errno = e;
 	return pid;
 }
 
 pid_t spawn_tool(int root, const char *const *argv)
 {
-	char *env[] = { (char[]){ "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
-		NULL };
+	char *env[] = { (char[]){ DEFAULT_PATH }, NULL };
 	struct account superuser = { .name = "root", .home = "/", .shell = "/bin/sh" };
 	own_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct launch l = { .root = root, .file = argv[0], .argv = (char *const *)(uintptr_t)argv,

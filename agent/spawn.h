@@ -6,6 +6,8 @@
 
 #include "agent/account.h"
 
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 struct launch {
 	int root; /* the image, O_PATH */
 	const char *file; /* looked up in the PATH of env unless it has a slash */

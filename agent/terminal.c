@@ -1,6 +1,6 @@
 /*
- * terminal.c - opens the master through the image's /dev/ptmx, so that `tty` names a path that exists
- * in the image, and the other side through the master.
+ * terminal.c - opens the master through the image's /dev/ptmx, so that `tty` names a path that
+ * exists in the image, and the other side through the master.
  */
 #include "agent/terminal.h"
 

@@ -1,9 +1,9 @@
 /*
  * args.c - the parser, driven by the list of commands.
  *
- * Flags stand anywhere before "--", also before the command's words; `--flag value`, `--flag=value`,
- * `-f value`, `-fvalue`, and `-tn` for several without values. Every value is checked by its type
- * here, so that a typing error ends before anything is asked of the daemon.
+ * Flags stand anywhere before "--", also before the command's words; `--flag value`,
+ * `--flag=value`, `-f value`, `-fvalue`, and `-tn` for several without values. Every value is
+ * checked by its type here, so that a typing error ends before anything is asked of the daemon.
  */
 #include "cli/args.h"
 
@@ -182,7 +182,8 @@ static enum err take_flag(struct line *l, const struct flag *f, const char *valu
 		return take_global(l, f, value);
 	g = &l->c->given[f - l->c->command->flags];
 	if (g->set && !f->many && f->type)
-		return fail_field(l->why, ERR_invalid_value, f->name, "--%s is given twice", f->name);
+		return fail_field(l->why, ERR_invalid_value, f->name, "--%s is given twice",
+			f->name);
 	g->set = true;
 	if (!f->type)
 		return OK;
@@ -228,7 +229,8 @@ static enum err long_flag(struct line *l, const char *word)
 	if (!f)
 		return no_flag(l, word, n);
 	if (eq && !f->type)
-		return fail_field(l->why, ERR_invalid_value, f->name, "--%s takes no value", f->name);
+		return fail_field(l->why, ERR_invalid_value, f->name, "--%s takes no value",
+			f->name);
 	if (f->type && !eq) {
 		e = next_value(l, f, &value);
 		if (e)
@@ -317,7 +319,8 @@ static enum err check_count(struct line *l)
 			fail(l->why, ERR_missing_field, "a command is missing");
 			return fail_hint(l->why, "banger help");
 		}
-		fail(l->why, ERR_missing_field, "'banger %s' needs a command behind it", l->words[0]);
+		fail(l->why, ERR_missing_field, "'banger %s' needs a command behind it",
+			l->words[0]);
 		return fail_hint(l->why, "banger help %s", l->words[0]);
 	}
 	if (l->c->args_n < k->least)

@@ -200,8 +200,8 @@ const struct command cmd_daemon_stop = {
 	.words = "daemon stop",
 	.args = "",
 	.doc = "end the daemon; machines go on",
-	.more = "Done when its process is gone. The next command starts it again, and it takes up the "
-		"machines.",
+	.more = "Done when its process is gone. The next command starts it again, and it takes up "
+		"the machines.",
 	.example = "banger daemon stop",
 	.run = stop,
 };

@@ -16,7 +16,8 @@
 enum { LINES = 200 };
 
 static const struct flag flags[] = {
-	{ .name = "follow", .letter = 'f', .doc = "go on with what is written from now, until Ctrl-C" },
+	{ .name = "follow", .letter = 'f',
+		.doc = "go on with what is written from now, until Ctrl-C" },
 	{ .name = "lines", .letter = 'n', .type = &type_u64, .value = "N",
 		.doc = "so many lines from the end; 200 when absent" },
 	{ .name = NULL },

@@ -65,8 +65,8 @@ const struct command cmd_image_import = {
 	.offer = OFFER_FILES,
 	.flags = import_flags,
 	.doc = "make an image from a tar file, a directory or a docker archive",
-	.more = "SOURCE is a file (compressed or not), a directory, or - for standard input. Prints the "
-		"image's name.",
+	.more = "SOURCE is a file (compressed or not), a directory, or - for standard input. "
+		"Prints the\nimage's name.",
 	.example = "banger image import debian rootfs.tar.zst\n"
 		   "docker save my/app | banger image import app -\n"
 		   "banger image import --user me mine ./rootfs",

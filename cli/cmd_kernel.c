@@ -19,8 +19,8 @@ static int print_kernel(struct cli *c, const struct kernel_info *info)
 
 static int list(struct cli *c)
 {
-	static const char *const heads[] = { "NAME", "RELEASE", "ARCH", "SIZE", "MODULES", "MACHINES",
-		"CREATED" };
+	static const char *const heads[] = { "NAME", "RELEASE", "ARCH", "SIZE", "MODULES",
+		"MACHINES", "CREATED" };
 	struct kernel_listed all = { 0 };
 	struct nothing none;
 	struct grid g;

@@ -61,8 +61,8 @@ const struct command cmd_vm_create = {
 	.args = "",
 	.flags = create_flags,
 	.doc = "make a machine and wait until it is ready",
-	.more = "Prints the machine's name when its agent answers. Ctrl-C undoes what was begun. With "
-		"-d the\noperation goes on by itself: `banger vm wait NAME` waits for it.",
+	.more = "Prints the machine's name when its agent answers. Ctrl-C undoes what was begun. "
+		"With -d the\noperation goes on by itself: `banger vm wait NAME` waits for it.",
 	.example = "banger vm create --name web --memory 2G --vcpus 4\n"
 		   "name=$(banger vm create --image debian)",
 	.run = create,
@@ -111,8 +111,8 @@ const struct command cmd_vm_stop = {
 	.offer = OFFER_VMS,
 	.flags = stop_flags,
 	.doc = "shut machines down, by force when they take too long",
-	.more = "Done when the machine's process is gone. Its disks stay: `banger vm start` boots it "
-		"again.",
+	.more = "Done when the machine's process is gone. Its disks stay: `banger vm start` boots "
+		"it again.",
 	.example = "banger vm stop web db\nbanger vm stop --timeout 1m db",
 	.run = stop,
 };

@@ -60,9 +60,9 @@ const struct command cmd_vm_exec = {
 	.offer = OFFER_VMS,
 	.flags = flags,
 	.doc = "run a program or a shell in a running machine",
-	.more = "Input, output, signals and window size pass through unchanged, and the exit code is "
-		"the\nprogram's (128+n for a signal; 125 when banger itself failed). Without CMD it is "
-		"a login shell.",
+	.more = "Input, output, signals and window size pass through unchanged, and the exit code "
+		"is the\nprogram's (128+n for a signal; 125 when banger itself failed). Without "
+		"CMD it is a login shell.",
 	.example = "banger vm exec calm-otter -- ps aux\n"
 		   "banger vm exec -t calm-otter -- top\n"
 		   "banger vm exec calm-otter -- sh -c 'cat > notes' < notes",

@@ -7,7 +7,8 @@
 #include "cli/stream.h"
 
 static const struct flag flags[] = {
-	{ .name = "follow", .letter = 'f', .doc = "go on with what it prints from now, until Ctrl-C" },
+	{ .name = "follow", .letter = 'f',
+		.doc = "go on with what it prints from now, until Ctrl-C" },
 	{ .name = "tail", .type = &type_size, .value = "SIZE",
 		.doc = "at most so many bytes from the end, like 16K" },
 	{ .name = NULL },

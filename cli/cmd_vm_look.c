@@ -76,8 +76,8 @@ static void cpu_cell(struct grid *g, const struct vm_info *vm)
 
 static int list(struct cli *c)
 {
-	static const char *const heads[] = { "NAME", "ID", "STATE", "IMAGE", "VCPUS", "CPU", "MEMORY",
-		"RSS", "DISK", "UPTIME" };
+	static const char *const heads[] = { "NAME", "ID", "STATE", "IMAGE", "VCPUS", "CPU",
+		"MEMORY", "RSS", "DISK", "UPTIME" };
 	struct machines m = { NULL, 0 };
 	struct grid g;
 	struct why why;
@@ -134,7 +134,8 @@ static void show_one(struct cli *c, const struct vm_shown *s)
 		s->vm.reason ? s->vm.reason : "");
 	line_text(c, "image", "%s", s->vm.image);
 	line_text(c, "kernel", "%s", s->vm.kernel);
-	line_text(c, "driver", "%s (%s)", word_of(driver, s->vm.driver), word_of(accel, s->vm.accel));
+	line_text(c, "driver", "%s (%s)", word_of(driver, s->vm.driver),
+		word_of(accel, s->vm.accel));
 	line_text(c, "network", "%s%s%s", word_of(net, s->vm.net), s->address ? ", " : "",
 		s->address ? s->address : "");
 	line_text(c, "layer", "%s", word_of(layer, s->vm.layer));
@@ -153,7 +154,8 @@ static void show_one(struct cli *c, const struct vm_shown *s)
 		line_text(c, "pid", "%llu", (unsigned long long)s->vm.pid);
 	if (s->agent)
 		line_text(c, "agent", "%s (%s)%s%s", s->agent->version, s->agent->commit,
-			s->has_link ? " over " : "", s->has_link ? word_of(link_kind, s->link) : "");
+			s->has_link ? " over " : "",
+			s->has_link ? word_of(link_kind, s->link) : "");
 	if (s->dir)
 		line_text(c, "files", "%s", s->dir);
 	for (uint32_t i = 0; i < s->boot.n; i++) {
@@ -283,16 +285,16 @@ const struct command cmd_vm_stats = {
 	.most = UINT32_MAX,
 	.offer = OFFER_VMS,
 	.doc = "CPU, memory and disks of machines; of all when none is named",
-	.more = "CPU is the VMM's since the start; MEMORY, USED, LOAD, ROOT and WORK are the guest's own "
-		"view; RSS\nand DISK are what the host spends.",
+	.more = "CPU is the VMM's since the start; MEMORY, USED, LOAD, ROOT and WORK are the "
+		"guest's own view; RSS\nand DISK are what the host spends.",
 	.example = "banger vm stats\nbanger vm stats --json web | jq .guest.memory_used",
 	.run = stats,
 };
 
 static int health(struct cli *c)
 {
-	static const char *const heads[] = { "NAME", "OK", "INIT", "MOUNTED", "SESSIONS", "PROCESSES",
-		"LOAD", "KERNEL", "AGENT", "UPTIME" };
+	static const char *const heads[] = { "NAME", "OK", "INIT", "MOUNTED", "SESSIONS",
+		"PROCESSES", "LOAD", "KERNEL", "AGENT", "UPTIME" };
 	struct each s;
 	struct grid g;
 	int code = each_ask(&s, c, LETTER_vm_health, "vm"), bad = EXIT_DONE;

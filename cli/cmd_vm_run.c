@@ -13,7 +13,8 @@ enum { HEALTH_MS = 1000 };
 static const struct flag flags[] = {
 	CREATE_FLAGS,
 	{ .name = "rm", .doc = "delete the machine at the end, however it comes" },
-	{ .name = "detach", .letter = 'd', .doc = "return when the machine is ready; print its name" },
+	{ .name = "detach", .letter = 'd',
+		.doc = "return when the machine is ready; print its name" },
 	{ .name = "user", .letter = 'u', .type = &type_user, .value = "USER",
 		.doc = "run as this user; the image's, else root" },
 	{ .name = "workdir", .letter = 'w', .type = &type_abs_path, .value = "DIR", .field = "cwd",
@@ -180,10 +181,10 @@ const struct command cmd_vm_run = {
 	.traits = SESSION | TAIL,
 	.flags = flags,
 	.doc = "make a machine and run a program or a shell in it",
-	.more = "Boots a fresh machine and runs CMD in it; without CMD, a login shell. Input, output, "
-		"signals and\nwindow size pass through unchanged, and the exit code is the program's "
-		"(128+n for a signal;\n125 when banger itself failed). The machine stays unless --rm is "
-		"given. Ctrl-C before the\nprogram starts undoes everything.",
+	.more = "Boots a fresh machine and runs CMD in it; without CMD, a login shell. Input, "
+		"output, signals and\nwindow size pass through unchanged, and the exit code is the "
+		"program's (128+n for a signal;\n125 when banger itself failed). The machine stays "
+		"unless --rm is given. Ctrl-C before the\nprogram starts undoes everything.",
 	.example = "banger vm run --rm -- uname -a\n"
 		   "banger vm run --name try --memory 2G\n"
 		   "tar c src | banger vm run --rm -- sh -c 'tar x && make -C src'",

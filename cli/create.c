@@ -22,7 +22,8 @@ static void on_signal(void *ctx, int signal UNUSED)
 int create_begin(struct create *k)
 {
 	struct cli *c = k->c;
-	struct call ask = { .letter = LETTER_vm_create_begin, .body = &k->body, .result = &k->begun };
+	struct call ask = { .letter = LETTER_vm_create_begin, .body = &k->body,
+		.result = &k->begun };
 	struct interrupts *i = k->interrupts;
 
 	op_init(&k->op, c, &k->begun.op);

@@ -16,7 +16,8 @@
 	{ .name = "kernel", .type = &type_kernel_name, .value = "NAME", .offer = OFFER_KERNELS,   \
 		.doc = "kernel to boot; the image's own, else the default" },                     \
 	{ .name = "vcpus", .type = &type_u64, .value = "N", .doc = "virtual CPUs, 1 to 64" },     \
-	{ .name = "memory", .type = &type_size, .value = "SIZE", .doc = "memory, like 512M or 2G" }, \
+	{ .name = "memory", .type = &type_size, .value = "SIZE",                                  \
+		.doc = "memory, like 512M or 2G" },                                               \
 	{ .name = "disk", .type = &type_size, .value = "SIZE", .doc = "work disk, like 20G" },    \
 	{ .name = "driver", .type = &type_driver, .value = "NAME", .offer = OFFER_WORDS,          \
 		.doc = "auto, qemu or firecracker" },                                             \

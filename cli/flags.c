@@ -41,7 +41,8 @@ static const struct field *field_of(const struct shape *s, const char *flag)
 	return NULL;
 }
 
-static enum err in_range(const struct flag *flag, const struct field *f, uint64_t v, struct why *why)
+static enum err in_range(const struct flag *flag, const struct field *f, uint64_t v,
+	struct why *why)
 {
 	char least[32], most[32];
 
@@ -56,12 +57,12 @@ static enum err in_range(const struct flag *flag, const struct field *f, uint64_
 		show_duration(least, sizeof(least), (uint64_t)f->lo);
 		show_duration(most, sizeof(most), f->hi);
 	}
-	return fail_field(why, ERR_invalid_value, flag->name, "--%s must be %s to %s", flag->name, least,
-		most);
+	return fail_field(why, ERR_invalid_value, flag->name, "--%s must be %s to %s", flag->name,
+		least, most);
 }
 
-static enum err fill(const struct flag *flag, const struct given *g, const struct field *f, void *obj,
-	struct why *why)
+static enum err fill(const struct flag *flag, const struct given *g, const struct field *f,
+	void *obj, struct why *why)
 {
 	void *p = (uint8_t *)obj + f->off;
 

@@ -1,5 +1,5 @@
 /*
- * import.c - opens the source, begins the import, pours the source into its stream, waits for the end.
+ * import.c - opens the source, begins the import, pours the source into its stream, waits.
  *
  * The source is opened before anything is asked, so a wrong path costs nothing. A packer that fails
  * after it wrote half an archive cancels the import: half a tree is no tree.
@@ -43,7 +43,9 @@ static enum err open_source(struct pour *p, struct why *why)
 	p->fd = open(source, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (p->fd < 0 || fstat(p->fd, &st) < 0)
 		return fail_errno(why, "cannot open %.200s", source);
-	return S_ISDIR(st.st_mode) ? fail(why, ERR_invalid_type, "%.200s is a directory", source) : OK;
+	if (S_ISDIR(st.st_mode))
+		return fail(why, ERR_invalid_type, "%.200s is a directory", source);
+	return OK;
 }
 
 static void on_note(void *ctx, enum letter_id letter, struct bytes params)

@@ -97,8 +97,7 @@ static bool absent(const struct field *f, const void *obj, const void *p)
 	switch (f->op) {
 	case MAY:
 		return !*(const bool *)((const uint8_t *)obj + f->has_off);
-	case OPT:
-		return *(const void *const *)p == NULL; /* text and bytes both begin with a pointer */
+	case OPT: /* text and bytes both begin with a pointer */
 	case OPTSUB:
 		return *(const void *const *)p == NULL;
 	case REQ:

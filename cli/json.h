@@ -1,8 +1,8 @@
 /*
  * cli/json.h - any struct of a shape as JSON (row G8), and errors.
  *
- * Keys are the shape's; sizes in bytes, durations in ms, times RFC 3339 in UTC, words as words; text
- * that is no UTF-8, and bytes, as base64 under <key>_b64; what is absent is left out.
+ * Keys are the shape's; sizes in bytes, durations in ms, times RFC 3339 in UTC, words as words;
+ * text that is no UTF-8, and bytes, as base64 under <key>_b64; what is absent is left out.
  */
 #ifndef CLI_JSON_H
 #define CLI_JSON_H

@@ -154,10 +154,11 @@ static void on_pong(void *ctx, const struct why *why, struct bytes result)
 	if (why)
 		return;
 	p = arena_take(&l->c->mem, sizeof(*p));
-	if (!p || shape_read(&shape_pong, mp_over(result.p, result.n), LENIENT, &l->c->mem, p, NULL))
+	if (!p || shape_read(&shape_pong, mp_over(result.p, result.n), LENIENT, &l->c->mem, p,
+			  NULL))
 		return;
-	if (!str_eq(p->version.version, build_version) || !str_eq(p->version.commit, build_commit) ||
-		p->version.built != build_time_ms)
+	if (!str_eq(p->version.version, build_version) ||
+		!str_eq(p->version.commit, build_commit) || p->version.built != build_time_ms)
 		l->other = p;
 }
 

@@ -30,10 +30,10 @@ enum err link_open(struct cli *c, struct why *why) MUST_CHECK;
 enum err link_try(struct cli *c, bool *there, struct why *why) MUST_CHECK;
 void link_close(struct cli *c); /* also says so when the daemon is of another build */
 
-/* Turns the loop until *flag or the connection is gone; false when it is gone and the flag not set. */
+/* Turns the loop until *flag is set or the connection is gone; answers *flag. */
 bool link_until(struct link *l, const bool *flag);
 
-/* An ask in flight. The result is of the letter's out shape, zeroed by its owner; text in c->mem. */
+/* An ask in flight. The result is of the letter's out shape; its text lies in c->mem. */
 struct call {
 	enum letter_id letter;
 	const void *body;

@@ -36,8 +36,10 @@ static void print_step(const struct op *o, const struct op_step *s, bool running
 	log_escape(detail, sizeof(detail), o->detail, strlen(o->detail));
 	if (o->bytes && *o->bytes)
 		show_size(size, sizeof(size), *o->bytes);
-	if (o->c->err_color)
-		color = running ? "\033[2m" : s->state == stage_state_failed ? "\033[31m" : "\033[32m";
+	if (o->c->err_color && running)
+		color = "\033[2m";
+	else if (o->c->err_color)
+		color = s->state == stage_state_failed ? "\033[31m" : "\033[32m";
 	fprintf(stderr, "  %s%-10s%s %8s", color, name, off, time);
 	if (s->state == stage_state_failed || s->state == stage_state_undone)
 		fprintf(stderr, "  %s", word_of(stage_state, s->state));

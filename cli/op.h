@@ -1,5 +1,5 @@
 /*
- * cli/op.h - an operation of the daemon as its owner sees it: stages on stderr, its end, its cancel.
+ * cli/op.h - an operation of the daemon as its owner sees it: stages on stderr, end, cancel.
  */
 #ifndef CLI_OP_H
 #define CLI_OP_H

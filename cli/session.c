@@ -3,8 +3,8 @@
  *
  * Without a terminal signals are forwarded to the program; with one their keys reach it as bytes,
  * and TERM and HUP end this side (the daemon then hangs up on the program). A reader of our output
- * that goes away is passed on as SIGPIPE. Nothing waits for ever: a third Ctrl-C within two seconds,
- * or two seconds after a broken pipe, and we leave.
+ * that goes away is passed on as SIGPIPE. Nothing waits for ever: a third Ctrl-C within two
+ * seconds, or two seconds after a broken pipe, and we leave.
  */
 #include "cli/session.h"
 
@@ -39,8 +39,8 @@ enum err session_command(struct session *s, const char **argv, unsigned n, struc
 	for (unsigned i = 0; i < s->exec.env.n; i++)
 		bytes += strlen(s->exec.env.v[i]) + 1;
 	if (n > ARGS_MAX)
-		return fail_field(why, ERR_too_large, "argv", "the command has %u arguments; at most %d",
-			n, ARGS_MAX);
+		return fail_field(why, ERR_too_large, "argv",
+			"the command has %u arguments; at most %d", n, ARGS_MAX);
 	if (bytes > COMMAND_BYTES_MAX)
 		return fail_field(why, ERR_too_large, "argv",
 			"command and environment have %zu bytes; at most %d", bytes,

@@ -30,7 +30,8 @@ struct session {
 /* -t, -T, and terminals decide; fails when -t and -T are both given. */
 enum err session_terminal(struct session *s, bool t, bool no_t, struct why *why) MUST_CHECK;
 /* argv within the caps of row A5. */
-enum err session_command(struct session *s, const char **argv, unsigned n, struct why *why) MUST_CHECK;
+enum err session_command(struct session *s, const char **argv, unsigned n,
+	struct why *why) MUST_CHECK;
 
 /* Runs it; answers the exit code (row B1), after having said what failed. */
 int session_run(struct session *s);

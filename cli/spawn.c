@@ -1,8 +1,8 @@
 /*
  * spawn.c - child processes: the daemon, detached; companions whose output is read.
  *
- * Children get the descriptors that they are meant to have and no other: a pipe of the calling shell
- * that leaked into the daemon would never see its end.
+ * Children get the descriptors that they are meant to have and no other: a pipe of the calling
+ * shell that leaked into the daemon would never see its end.
  */
 #include "cli/spawn.h"
 
@@ -18,8 +18,6 @@
 #include "conf/places.h"
 
 enum { READY_FD = 3 };
-
-extern char **environ;
 
 enum err companion_path(const char *name, char *ret, size_t size, struct why *why)
 {
@@ -59,7 +57,6 @@ static bool clean_signals(posix_spawnattr_t *attr, short extra)
 		       (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | extra)) == 0;
 }
 
-/* fd_from becomes fd_to in the child, `from` on is closed. */
 static enum err spawn(const char *path, const char *const argv[],
 	posix_spawn_file_actions_t *actions, short extra, pid_t *pid, struct why *why)
 {
@@ -155,7 +152,8 @@ static enum err await_ready(int fd, const char *log, struct why *why)
 	if (n > 0)
 		fail(why, ERR_unavailable, "bangerd did not start: %s", text);
 	else if (got < 0)
-		fail(why, ERR_timeout, "bangerd did not start within %d s", START_TIMEOUT_MS / 1000);
+		fail(why, ERR_timeout, "bangerd did not start within %d s",
+			START_TIMEOUT_MS / 1000);
 	else
 		fail(why, ERR_unavailable, "bangerd ended while it started");
 	return fail_hint(why, "see %.200s", log);

@@ -29,16 +29,25 @@ static void tell(struct stream *s, enum letter_id letter, const void *body)
 {
 	struct why why;
 
-	if (!s->ended && !s->link->gone && rpc_note(s->link->rpc, &letter_kinds[letter], body, &why))
+	if (s->ended || s->link->gone)
+		return;
+	if (rpc_note(s->link->rpc, &letter_kinds[letter], body, &why))
 		s->why = why;
 }
 
 /* In. */
 
-static void send_chunk(struct stream *s, const void *p, size_t n)
+size_t stream_room(const struct stream *s)
+{
+	return MIN(s->in.window.left, (size_t)CHUNK_BYTES);
+}
+
+void stream_send(struct stream *s, const void *p, size_t n)
 {
 	struct stream_data d = { *s->id, 0, { p, n } };
 
+	must(window_use(&s->in.window, n));
+	s->in.sent += n;
 	tell(s, LETTER_stream_data, &d);
 }
 
@@ -46,7 +55,7 @@ static void on_readable(void *ctx, int events UNUSED)
 {
 	struct inlet *in = ctx;
 	uint8_t chunk[CHUNK_BYTES];
-	size_t want = MIN(in->window.left, sizeof(chunk));
+	size_t want = stream_room(in->s);
 	ssize_t n;
 
 	if (want == 0) {
@@ -57,9 +66,7 @@ static void on_readable(void *ctx, int events UNUSED)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n > 0) {
-		must(window_use(&in->window, (uint64_t)n));
-		in->sent += (uint64_t)n;
-		send_chunk(in->s, chunk, (size_t)n);
+		stream_send(in->s, chunk, (size_t)n);
 		return;
 	}
 	/* EIO: a terminal that hung up, or that belongs to another process group */
@@ -68,7 +75,7 @@ static void on_readable(void *ctx, int events UNUSED)
 	watch_stop(&in->watch);
 	in->ended = true;
 	if (!in->error && (!in->may_end || in->may_end(in->may_end_ctx)))
-		send_chunk(in->s, "", 0);
+		stream_send(in->s, "", 0);
 }
 
 void stream_input(struct stream *s, int fd)
@@ -189,6 +196,8 @@ static bool data(struct stream *s, const struct stream_data *d)
 		return false;
 	if (o->fd >= 0 && !o->error && o->pending.n == 0)
 		n = put_some(o, d->data.p, d->data.n);
+	if (o->fd < 0 && o->sink)
+		o->sink(o->sink_ctx, d->data.p, d->data.n);
 	if (o->fd < 0 || o->error)
 		n = d->data.n;
 	passed(o, n);

@@ -30,7 +30,9 @@ struct inlet {
 struct outlet {
 	struct stream *s;
 	uint64_t ch;
-	int fd; /* -1: what comes is passed over */
+	int fd; /* -1: what comes goes to sink, or is passed over */
+	void (*sink)(void *ctx, const uint8_t *p, size_t n);
+	void *sink_ctx;
 	enum { TO_FILE, TO_SOCKET, TO_PRIVATE } kind;
 	struct window window;
 	struct buf pending;
@@ -58,6 +60,9 @@ void stream_output(struct stream *s, unsigned ch, int fd);
 void stream_input(struct stream *s, int fd);
 /* Gives a notification; false when it is none of this stream's. */
 bool stream_note(struct stream *s, enum letter_id letter, struct bytes params);
+/* Into channel 0 without a descriptor: at most stream_room() bytes; none ends the channel. */
+size_t stream_room(const struct stream *s);
+void stream_send(struct stream *s, const void *p, size_t n);
 void stream_signal(struct stream *s, int signal);
 void stream_resize(struct stream *s, uint64_t rows, uint64_t cols);
 bool stream_flushed(const struct stream *s); /* all that came has been written, or cannot be */

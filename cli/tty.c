@@ -52,7 +52,7 @@ void tty_again(void)
 bool tty_raw(int fd)
 {
 	static const int deadly[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM, SIGSYS };
-	struct sigaction restore = { .sa_handler = on_deadly, .sa_flags = SA_RESETHAND };
+	struct sigaction restore = { .sa_handler = on_deadly, .sa_flags = (int)SA_RESETHAND };
 
 	if (tcgetattr(fd, &tty.was) < 0)
 		return false;

@@ -7,7 +7,6 @@
 #include "proto/check.h"
 
 /* Types. */
-#define BASE(base) BASE_##base
 #define T(name, base, lo, hi, check, doc) \
 	const struct type type_##name = { #name, BASE_##base, lo, hi, check, NULL, 0, doc };
 #define W(name, doc)                                                                       \

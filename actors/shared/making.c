@@ -1,5 +1,5 @@
 /*
- * making.c - the life of a making: begun, told of, cancelled, ended; and what a restart finds.
+ * making.c - the life of a making: begun, told of, cancelled, ended.
  *
  * Invariants: a making is in the list from its beginning until `ended` was called; its client hears
  * one stream.end (when it has a stream) and one op.done; nothing of a job outlives its making.
@@ -9,8 +9,6 @@
 #include "actors/shared/notes.h"
 #include "base/log.h"
 #include "base/text.h"
-
-enum { DELETIONS = 64 }; /* of one store.write */
 
 /* ---- ids and paths ---- */
 
@@ -146,6 +144,7 @@ void makings_done(struct makings *ms)
 	struct making *m;
 	struct why why;
 
+	ms->closing = true;
 	fail(&why, ERR_cancelled, "the daemon stops");
 	while (ms->count > 0) {
 		m = TAILQ_FIRST(&ms->list);
@@ -154,7 +153,7 @@ void makings_done(struct makings *ms)
 		m->job = NULL;
 		leave(m, &why);
 	}
-	buf_done(&ms->stale);
+	buf_done(&ms->open);
 }
 
 struct making *making_by_name(struct makings *ms, const char *name)
@@ -239,13 +238,12 @@ void makings_cancel(struct makings *ms, const struct letter *l, const struct op_
 		refuse(ms->me, l->reply, &why);
 	} else {
 		answer(ms->me, l->reply, &done);
-		fail(&why, ERR_cancelled, "cancelled");
+		fail(&why, ERR_cancelled, "the operation was cancelled");
 		making_cancel(m, &why);
 	}
 }
 
-void makings_client_gone(struct makings *ms, uint64_t client,
-	bool (*spared)(void *state, struct making *m))
+void makings_client_gone(struct makings *ms, uint64_t client)
 {
 	struct making *m, *next;
 	struct why why;
@@ -256,115 +254,8 @@ void makings_client_gone(struct makings *ms, uint64_t client,
 		if (m->client != client || client == 0)
 			continue;
 		m->client = 0;
-		if (!spared || !spared(ms->state, m))
-			making_cancel(m, &why);
+		making_cancel(m, &why);
 	}
-}
-
-/* ---- after a restart ---- */
-
-static void forget_rows(void *state, uint64_t ctx, const struct why *why, const void *result,
-	struct arena *arena);
-
-static void gather(void *ctx, const char *name)
-{
-	struct makings *ms = ctx;
-
-	if (ms->flow_rows || name[0] == '.' || !ms->known(ms->state, name))
-		buf_add(&ms->stale, name, strlen(name) + 1);
-}
-
-static void recovered(struct makings *ms, const struct why *why)
-{
-	buf_done(&ms->stale);
-	ms->recovered(ms->state, why);
-}
-
-/* Directories that no record names: what crashed in the middle, or was deleted by half. */
-static void sweep(struct makings *ms)
-{
-	char path[MAKING_PATH_BYTES];
-	size_t n;
-	struct why why;
-	enum err e = world_list(ms->world, STATE, ms->area, gather, ms, &why);
-
-	for (size_t at = 0; !e && at < ms->stale.n; at += n + 1) {
-		const char *name = (const char *)ms->stale.p + at;
-
-		n = strlen(name);
-		if (n > 64)
-			continue;
-		making_path(ms->area, name, NULL, path);
-		log_line(LOG_INFO, ms->area, "leftover removed", "path", path, NULL);
-		e = world_remove(ms->world, STATE, path, &why);
-	}
-	if (e && e != ERR_not_found)
-		log_line(LOG_WARN, ms->area, "cannot sweep", "why", why.text, NULL);
-	ms->stale.n = 0;
-}
-
-static void on_row(void *ctx, const char *key, const void *record)
-{
-	const struct flow_record *r = record;
-	struct makings *ms = ctx;
-	size_t n = strlen(ms->area);
-
-	if (strncmp(r->kind, ms->area, n) == 0 && r->kind[n] == '.')
-		gather(ms, key);
-}
-
-static void forget_more(struct makings *ms)
-{
-	struct store_put puts[DELETIONS];
-	uint32_t n = 0;
-	size_t at = 0;
-
-	for (; n < DELETIONS && at < ms->stale.n; n++) {
-		puts[n] = (struct store_put){ .table = store_table_flow,
-			.key = (const char *)ms->stale.p + at };
-		at += strlen(puts[n].key) + 1;
-	}
-	if (n == 0) {
-		recovered(ms, NULL);
-		return;
-	}
-	record_write(ms->me, puts, n, forget_rows, (uint64_t)(uintptr_t)ms);
-	buf_drop(&ms->stale, at);
-}
-
-static void forget_rows(void *state UNUSED, uint64_t ctx, const struct why *why,
-	const void *result UNUSED, struct arena *arena UNUSED)
-{
-	struct makings *ms = (struct makings *)(uintptr_t)ctx;
-
-	if (why)
-		recovered(ms, why);
-	else
-		forget_more(ms);
-}
-
-static void rows_read(void *ctx, const struct why *why)
-{
-	struct makings *ms = ctx;
-	struct why problem;
-
-	if (!why && ms->stale.failed) {
-		fail(&problem, ERR_no_memory, "no memory to read the journal");
-		why = &problem;
-	}
-	if (why)
-		recovered(ms, why);
-	else
-		forget_more(ms);
-}
-
-void makings_recover(struct makings *ms)
-{
-	sweep(ms);
-	ms->flow_rows = true;
-	ms->rows = (struct record_scan){ .me = ms->me, .table = store_table_flow,
-		.shape = &shape_flow_record, .row = on_row, .done = rows_read, .ctx = ms };
-	record_scan(&ms->rows);
 }
 
 void makings_verify(const struct makings *ms)

@@ -3,8 +3,9 @@
  *
  * What is made grows in a directory `.new-<id>` and becomes visible in two moves: the directory gets
  * its name `<id>`, then the record is written, in one commit with the removal of the flow's journal
- * entry. The record is the point of no return: a directory that no record names is rubbish, whoever
- * left it, and is swept away at the next start.
+ * entry. The record is the point of no return: what the journal names after a restart and no record
+ * does is removed. A deletion is the same backwards: the record goes and an entry comes, in one
+ * commit; then the files go, then the entry.
  *
  * An owner (the image or the kernel actor) embeds struct making first in its own, and lends the steps
  * here to its flow kinds.
@@ -31,14 +32,14 @@ struct makings { /* of one actor */
 	struct flow_host host;
 	TAILQ_HEAD(, making) list;
 	uint32_t count;
+	bool closing; /* nobody can be told anything any more */
 	/* It is over, well or not (why); the owner's answers, then its memory. */
 	void (*ended)(void *state, struct making *m, const struct why *why);
 	/* Whether a record names the directory. */
 	bool (*known)(void *state, const char *id);
 	/* Recovery. */
 	struct record_scan rows;
-	struct buf stale; /* names, each with its NUL */
-	bool flow_rows; /* stale holds keys of table flow now */
+	struct buf open; /* names, each with its NUL */
 	void (*recovered)(void *state, const struct why *why);
 };
 
@@ -66,6 +67,12 @@ void makings_done(struct makings *ms); /* ends jobs; each making is handed to `e
 /* Undoes what an earlier daemon left; `recovered` is called when that is done. */
 void makings_recover(struct makings *ms);
 
+/* Deletions: the entry to write with the record's removal; then, when that is on disk, the rest. */
+enum err makings_note_deletion(struct makings *ms, uint64_t op, const char *id,
+	struct store_put *ret, struct arena *a, struct why *why) MUST_CHECK;
+void makings_remove(struct makings *ms, uint64_t op, const char *id);
+uint64_t making_fresh(struct makings *ms); /* an id for an operation or a stream */
+
 /* Room for one more of that name? */
 enum err making_admit(struct makings *ms, const char *name, struct why *why) MUST_CHECK;
 struct making *making_by_name(struct makings *ms, const char *name);
@@ -76,15 +83,19 @@ void making_cancel(struct making *m, const struct why *why);
 /* Letters of clients about a making; false: it is about none of these. */
 bool makings_data(struct makings *ms, uint64_t client, const struct stream_data *d);
 void makings_cancel(struct makings *ms, const struct letter *l, const struct op_cancel *q);
-/* Cancels what works for that client; `spared` may take one over and answer true. May be NULL. */
-void makings_client_gone(struct makings *ms, uint64_t client,
-	bool (*spared)(void *state, struct making *m));
+/* Cancels what works for that client. */
+void makings_client_gone(struct makings *ms, uint64_t client);
 
 /* Paths beneath STATE: in the directory that grows, and in the one that is published. */
 const char *making_new_path(const struct making *m, const char *file, char out[MAKING_PATH_BYTES]);
 const char *making_path(const char *area, const char *id, const char *file,
 	char out[MAKING_PATH_BYTES]);
 void making_id(struct makings *ms, char out[MAKING_ID_BYTES]); /* a fresh one */
+/* How many bytes a job may unpack: at most `most`, and the host's disk is never filled. */
+enum err making_room(const struct making *m, uint64_t most, uint64_t *ret,
+	struct why *why) MUST_CHECK;
+/* That a job has made this file, and not an empty one. */
+enum err making_has(const struct making *m, const char *file, struct why *why) MUST_CHECK;
 
 /* Steps. */
 flow_fn making_prepare, making_undo_prepare, making_undo_work, making_publish,
@@ -101,7 +112,6 @@ void making_written(struct makings *ms, uint64_t ctx, const struct why *why);
 void makings_verify(const struct makings *ms);
 
 /* Between making.c and making_steps.c. */
-uint64_t making_fresh(struct makings *ms);
 void making_tell(struct making *m, const char *stage, enum stage_state state, uint64_t ms,
 	const char *detail);
 

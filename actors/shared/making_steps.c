@@ -7,7 +7,38 @@
 #include "actors/shared/notes.h"
 #include "base/text.h"
 
+#define SPACE_KEPT GiB
+#define SPACE_LEAST (16 * MiB)
+
 /* ---- the directory ---- */
+
+enum err making_room(const struct making *m, uint64_t most, uint64_t *ret, struct why *why)
+{
+	uint64_t left = 0;
+	enum err e = world_free_space(m->of->world, STATE, &left, why);
+
+	if (e)
+		return e;
+	if (left < SPACE_KEPT + SPACE_LEAST) {
+		fail(why, ERR_no_space,
+			"only %llu MiB are free beside banger's state, of which %llu are kept",
+			(unsigned long long)(left / MiB), (unsigned long long)(SPACE_KEPT / MiB));
+		return fail_hint(why, "free some space, or delete images and machines");
+	}
+	*ret = MIN(left - SPACE_KEPT, most);
+	return OK;
+}
+
+enum err making_has(const struct making *m, const char *file, struct why *why)
+{
+	char path[MAKING_PATH_BYTES];
+	uint64_t size = 0, used;
+
+	making_new_path(m, file, path);
+	if (world_size(m->of->world, STATE, path, &size, &used, NULL) || size == 0)
+		return fail(why, ERR_internal, "the worker has not made %s", file);
+	return OK;
+}
 
 enum flow_said making_prepare(void *owner, struct flow *f)
 {
@@ -66,10 +97,16 @@ static void on_progress(void *ctx, const struct work_progress *p)
 	struct making *m = ctx;
 	char done[16], total[16], text[256];
 
+	if (m->flow.undoing)
+		return;
 	show_size(done, sizeof(done), p->done);
 	show_size(total, sizeof(total), p->total);
-	snprintf(text, sizeof(text), "%s%s%s%s%.*s", done, p->has_total ? " of " : "",
-		p->has_total ? total : "", p->detail ? ", " : "", 128, p->detail ? p->detail : "");
+	if (p->done == 0 && p->detail)
+		snprintf(text, sizeof(text), "%.*s", 128, p->detail);
+	else
+		snprintf(text, sizeof(text), "%s%s%s%s%.*s", done, p->has_total ? " of " : "",
+			p->has_total ? total : "", p->detail ? ", " : "", 128,
+			p->detail ? p->detail : "");
 	if (!utf8_valid(text, strlen(text)))
 		snprintf(text, sizeof(text), "%s", done); /* the cut went through a character */
 	making_tell(m, flow_step_name(&m->flow), stage_state_progress,

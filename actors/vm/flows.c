@@ -111,21 +111,22 @@ static enum flow_said make_disks(void *owner UNUSED, struct flow *f)
 	return layer_make(m, f);
 }
 
-static enum flow_said drop_disks(void *owner UNUSED, struct flow *f)
+enum flow_said vm_remove_disks(struct machine *m)
 {
-	struct machine *m = f->subject;
 	struct why why;
 	char dir[64];
 
-	if (layer_stop(m, f))
-		return FLOW_WAIT;
 	machine_dir(m, dir, sizeof(dir), "");
-	if (world_remove(m->v->world, STATE, dir, &why) ||
-		world_remove(m->v->world, RUNTIME, dir, &why)) {
-		log_line(LOG_WARN, "vm", "files left behind", "vm", m->id, "why", why.text, NULL);
-		return FLOW_FAILED;
-	}
-	return FLOW_DONE;
+	if (world_remove(m->v->world, STATE, dir, &why) == OK &&
+		world_remove(m->v->world, RUNTIME, dir, &why) == OK)
+		return FLOW_DONE;
+	log_line(LOG_WARN, "vm", "files left behind", "vm", m->id, "why", why.text, NULL);
+	return FLOW_FAILED;
+}
+
+static enum flow_said drop_disks(void *owner UNUSED, struct flow *f)
+{
+	return layer_stop(f->subject, f) ? FLOW_WAIT : vm_remove_disks(f->subject);
 }
 
 /* ---- machine ---- */

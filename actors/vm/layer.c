@@ -44,12 +44,15 @@ static enum err copy_next(struct machine *m, struct why *why);
 static void copied(void *ctx, const struct why *why, const void *result UNUSED)
 {
 	struct machine *m = ctx;
-	struct why bad;
+	struct why bad = { .code = ERR_internal };
 	char path[64];
 
 	m->copy = NULL;
-	if (m->flow.undoing) { /* it was ended by layer_stop, whose undo goes on now */
-		flow_done(&m->flow, m->copy_ticket);
+	if (m->flow.undoing || m->flow.kind->forward_only) { /* layer_stop ended it: go on there */
+		if (vm_remove_disks(m) == FLOW_DONE)
+			flow_done(&m->flow, m->copy_ticket);
+		else
+			flow_fail(&m->flow, m->copy_ticket, &bad);
 		return;
 	}
 	if (!why && m->copies_done == 1) {

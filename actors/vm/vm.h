@@ -227,6 +227,7 @@ void id_generate(struct vmd *v, char out[11]);
 extern const struct flow_kind vm_create_flow, vm_make_flow, vm_start_flow, vm_stop_flow,
 	vm_delete_flow;
 void vm_flow_host_init(struct vmd *v);
+enum flow_said vm_remove_disks(struct machine *m);
 const struct flow_kind *vm_flow_by_name(const char *name);
 
 /* ops.c */

@@ -73,7 +73,7 @@ static void dress(ext2_filsys fs, const struct ext4_spec *spec)
 	s->s_checksum_type = EXT2_CRC32C_CHKSUM;
 	s->s_checksum_seed = 0x62616e67;
 	ext2fs_init_csum_seed(fs);
-	s->s_max_mnt_count = (uint16_t)-1;
+	s->s_max_mnt_count = -1;
 	s->s_checkinterval = 0;
 	s->s_errors = EXT2_ERRORS_CONTINUE;
 	s->s_def_hash_version = EXT2_HASH_HALF_MD4;
@@ -91,7 +91,8 @@ static errcode_t journal(ext2_filsys fs)
 
 	if (blocks < JOURNAL_BLOCKS_MIN)
 		return 0; /* too small for one: works without */
-	return ext2fs_add_journal_inode2(fs, (blk_t)blocks, ~0ULL, 0);
+	return ext2fs_add_journal_inode2(fs, (blk_t)blocks, ~0ULL,
+		EXT2_MKJOURNAL_NO_MNT_CHECK | EXT2_MKJOURNAL_LAZYINIT);
 }
 
 /* Tables, the reserved inodes, and the two that hold blocks of their own. */
@@ -141,7 +142,7 @@ static enum err make_root(struct ext4 *fs, struct why *why)
 	memset(&raw, 0, sizeof(raw));
 	raw.large.i_mode = (uint16_t)m.mode;
 	raw.large.i_links_count = 2;
-	raw.large.i_flags = EXT4_EXTENTS_FL;
+	ext4_extents_begin(&raw);
 	raw.large.i_extra_isize = EXTRA_BYTES;
 	return ext4_store(fs, EXT4_ROOT, &raw, why);
 }

@@ -70,7 +70,7 @@ static bool add_entry(struct pages *d, const struct ext4_entry *e)
 	if ((d->n == 0 || d->used + need > ROOM) && !new_page(d))
 		return false;
 	if (d->last)
-		d->last->rec_len = EXT2_DIR_REC_LEN(d->last->name_len & 0xff);
+		d->last->rec_len = (uint16_t)EXT2_DIR_REC_LEN(d->last->name_len & 0xff);
 	de = entry_at(d, d->used);
 	de->inode = e->ino;
 	de->name_len = (uint16_t)(e->name_n | (size_t)file_type(e->mode) << 8);

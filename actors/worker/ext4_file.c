@@ -42,7 +42,7 @@ enum err ext4_file_new(struct ext4 *fs, const struct meta *m, uint64_t size, boo
 		free(f);
 		return e;
 	}
-	f->raw.large.i_flags = EXT4_EXTENTS_FL;
+	ext4_extents_begin(&f->raw); /* long links too */
 	if (ext2fs_inode_size_set(fs->fs, &f->raw.base, (off_t)size)) {
 		f->ended = true;
 		free(f);

@@ -8,6 +8,8 @@
 
 #include "worker/ext4_own.h"
 
+#include <ext2fs/ext3_extents.h> /* needs the types of ext2fs.h */
+
 /* Seconds since 1970 in 34 bits and nanoseconds in 30, as ext4 splits them. */
 static void put_time(uint32_t *low, uint32_t *extra, const struct timespec *t)
 {
@@ -52,6 +54,15 @@ static void fill(union raw *raw, const struct meta *m)
 	put_time(&i->i_crtime, &i->i_crtime_extra, &m->mtime);
 }
 
+void ext4_extents_begin(union raw *raw)
+{
+	struct ext3_extent_header head = { .eh_magic = EXT3_EXT_MAGIC };
+
+	head.eh_max = (sizeof(raw->large.i_block) - sizeof(head)) / sizeof(struct ext3_extent);
+	memcpy(raw->large.i_block, &head, sizeof(head));
+	raw->large.i_flags |= EXT4_EXTENTS_FL;
+}
+
 enum err ext4_take(struct ext4 *fs, const struct meta *m, uint32_t *ret_ino, union raw *raw,
 	struct why *why)
 {
@@ -64,7 +75,7 @@ enum err ext4_take(struct ext4 *fs, const struct meta *m, uint32_t *ret_ino, uni
 	fill(raw, m);
 	raw->large.i_links_count = S_ISDIR(m->mode) ? 2 : 1;
 	if (S_ISREG(m->mode) || S_ISDIR(m->mode))
-		raw->large.i_flags = EXT4_EXTENTS_FL;
+		ext4_extents_begin(raw);
 	if (S_ISCHR(m->mode) || S_ISBLK(m->mode))
 		put_device(raw, m->major, m->minor);
 	*ret_ino = fs->next_ino++;

@@ -35,6 +35,8 @@ struct ext4 {
 enum err ext4_fail(struct why *why, errcode_t code, const char *doing);
 enum err ext4_load(struct ext4 *fs, uint32_t ino, union raw *ret, struct why *why) MUST_CHECK;
 enum err ext4_store(struct ext4 *fs, uint32_t ino, union raw *raw, struct why *why) MUST_CHECK;
+/* Data will lie in extents; there are none yet. */
+void ext4_extents_begin(union raw *raw);
 /* A number and a filled inode, not stored yet. */
 enum err ext4_take(struct ext4 *fs, const struct meta *m, uint32_t *ret_ino, union raw *raw,
 	struct why *why) MUST_CHECK;

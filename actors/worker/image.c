@@ -218,22 +218,6 @@ static enum err begin(struct image *im, int *ret_fd, struct why *why)
 	return OK;
 }
 
-/* lost+found spares e2fsck from making one in a full file system. */
-static enum err add_lost_found(struct image *im, struct why *why)
-{
-	struct meta m = { .mode = S_IFDIR | 0700 };
-	struct node *n;
-	uint32_t ino;
-	enum err e;
-
-	if (tree_child(&im->tree, im->tree.root, "lost+found", 10))
-		return OK;
-	e = ext4_make(im->tree.fs, &m, &ino, why);
-	if (!e)
-		e = tree_put(&im->tree, im->tree.root, "lost+found", 10, ino, m.mode, &n, why);
-	return e;
-}
-
 static enum err apply(struct image *im, struct why *why)
 {
 	uint64_t input_max = im->ask.content_max + im->ask.content_max / 4 + GiB;
@@ -287,8 +271,6 @@ static enum err build(struct image *im, int fd, struct image_facts *f, struct wh
 		e = state_facts(im, f, why);
 	if (!e)
 		e = seed_build(im, &work, why);
-	if (!e)
-		e = add_lost_found(im, why);
 	if (!e)
 		e = tree_write(&im->tree, why);
 	if (e)

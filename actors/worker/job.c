@@ -157,8 +157,10 @@ void job_answer(struct job *j, enum err e, const void *result, struct why *why)
 {
 	if (e)
 		rpc_refuse(j->rpc, j->msgid, why);
-	else if (pack_answer(j, result, why))
-		e = why->code;
+	else
+		(void)!pack_answer(j, result, why);
+	/* A turn sends what the socket takes, and then would wait for letters that never come. */
+	loop_turn(j->loop, false);
 	while (chan_pending(rpc_chan(j->rpc)) > 0)
 		loop_turn(j->loop, true);
 }

@@ -179,18 +179,20 @@ static enum err list_softdeps(struct modset *s, struct why *why)
 static void devname(struct modfile *f, struct buf *text)
 {
 	const char *name = NULL;
-	unsigned major = 0, minor = 0;
+	unsigned major = 0, minor = 0, a = 0, b = 0;
 	char type = '\0';
 
 	for (uint32_t k = 0; k < f->aliases.n; k++) {
-		const char *a = f->aliases.v[k];
+		const char *alias = f->aliases.v[k];
+		bool block = sscanf(alias, "block-major-%u-%u", &a, &b) == 2;
 
-		if (strncmp(a, "devname:", 8) == 0)
-			name = a + 8;
-		else if (sscanf(a, "char-major-%u-%u", &major, &minor) == 2)
-			type = 'c';
-		else if (sscanf(a, "block-major-%u-%u", &major, &minor) == 2)
-			type = 'b';
+		if (strncmp(alias, "devname:", 8) == 0)
+			name = alias + 8;
+		if (!block && sscanf(alias, "char-major-%u-%u", &a, &b) != 2)
+			continue;
+		type = block ? 'b' : 'c';
+		major = a;
+		minor = b;
 	}
 	if (name && type)
 		buf_fmt(text, "%s %s %c%u:%u\n", f->name, name, type, major, minor);

@@ -14,7 +14,9 @@
 /* Loaded by the agent in this order, each behind what it needs; those built in are not files. */
 static const char *const boot_set[] = { "virtio", "virtio_ring", "virtio_mmio", "virtio_pci",
 	"virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "vsock",
-	"vmw_vsock_virtio_transport", "crc32c_generic", "libcrc32c", "ext4" };
+	"vmw_vsock_virtio_transport" };
+/* A modular ext4 asks for its checksum by name, which no dependency tells. */
+static const char *const ext4_set[] = { "crc32c_generic", "libcrc32c", "ext4" };
 
 static enum err put_file(struct modset *s, struct tree *t, const struct modfile *f,
 	struct file_source *src, struct why *why)
@@ -133,21 +135,32 @@ static enum err put_module(struct modset *s, struct cpio *c, const struct modfil
 	return cpio_file(c, path, 0644, (struct bytes){ p, n }, why);
 }
 
+static enum err choose(struct modset *s, const char *const *names, size_t names_n,
+	struct modfile **all, uint32_t *n, struct why *why)
+{
+	enum err e = OK;
+
+	for (size_t i = 0; i < names_n && !e; i++) {
+		struct modfile *f = modset_module(s, names[i]);
+
+		if (f)
+			e = modset_closure(s, f, all, n, why);
+	}
+	return e;
+}
+
 static enum err put_boot_set(struct modset *s, struct cpio *c, struct buf *list, struct why *why)
 {
 	own_mem struct modfile **all = calloc(s->modules_n + 1, sizeof(struct modfile *));
-	enum err e = OK;
 	uint32_t n = 0;
+	enum err e;
 
 	if (!all)
 		return fail(why, ERR_no_memory, "no memory for modules");
 	modset_unmark(s);
-	for (size_t i = 0; i < COUNT(boot_set) && !e; i++) {
-		struct modfile *f = modset_module(s, boot_set[i]);
-
-		if (f)
-			e = modset_closure(s, f, all, &n, why);
-	}
+	e = choose(s, boot_set, COUNT(boot_set), all, &n, why);
+	if (!e && modset_module(s, "ext4"))
+		e = choose(s, ext4_set, COUNT(ext4_set), all, &n, why);
 	for (uint32_t i = 0; i < n && !e; i++)
 		e = put_module(s, c, all[i], list, why);
 	return e;

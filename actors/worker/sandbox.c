@@ -56,7 +56,7 @@ static enum err drop_capabilities(struct why *why)
 	return OK;
 }
 
-static enum err limit(int what, rlim_t max, const char *name, struct why *why)
+static enum err limit(__rlimit_resource_t what, rlim_t max, const char *name, struct why *why)
 {
 	struct rlimit now, r = { max, max };
 

@@ -51,6 +51,7 @@ enum err house_new(const struct house_setup *setup, struct house **ret, struct w
 		struct actor *a = &h->actors[i];
 
 		*a = (struct actor){ .house = h, .class = setup->classes[i], .index = i };
+		must(a->class->mail >= 4 * TURN_LETTERS); /* mail_full leaves a turn of room */
 		mailbox_init(&a->mail, a->class->mail, MAIL_BYTES_MAX);
 		a->state = calloc(1, a->class->state);
 		a->on = calloc(setup->kinds_n, sizeof(*a->on));

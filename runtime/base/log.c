@@ -86,16 +86,14 @@ static size_t put_head(char *line, size_t size, enum log_level level)
 	static const char *const words[] = { "error", "warn", "info", "debug" };
 	static const int priorities[] = { 3, 4, 6, 7 };
 	struct timespec now;
-	struct tm tm;
-	size_t n;
+	char when[40];
 
 	if (sink.journal)
 		return (size_t)snprintf(line, size, "<%d>", priorities[level]);
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	n = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n + (size_t)snprintf(line + n, size - n, ".%03dZ %s ",
-			   (int)(now.tv_nsec / 1000000), words[level]);
+	show_time(when, sizeof(when),
+		(uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+	return (size_t)snprintf(line, size, "%s %s ", when, words[level]);
 }
 
 void log_line(enum log_level level, const char *who, const char *event, ...)

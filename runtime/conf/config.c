@@ -1,24 +1,23 @@
 /*
- * config.c - defaults, then each file over it. The defaults are a document of the same kind, so that
- * they pass the same checks.
+ * config.c - defaults, then each file over it. The defaults are a document of the same kind, so
+ * that they pass the same checks.
  */
 #include "conf/config.h"
 
 #include "base/text.h"
 #include "conf/yaml.h"
 
-static const char defaults[] =
-	"default_image: debian\n"
-	"vcpus: 2\n"
-	"memory: 1G\n"
-	"disk: 8G\n"
-	"driver: auto\n"
-	"accel: auto\n"
-	"net: nat\n"
-	"layer: auto\n"
-	"boot_timeout_ms: 5m\n"
-	"stop_timeout_ms: 10s\n"
-	"log_level: info\n";
+static const char defaults[] = "default_image: debian\n"
+			       "vcpus: 2\n"
+			       "memory: 1G\n"
+			       "disk: 8G\n"
+			       "driver: auto\n"
+			       "accel: auto\n"
+			       "net: nat\n"
+			       "layer: auto\n"
+			       "boot_timeout_ms: 5m\n"
+			       "stop_timeout_ms: 10s\n"
+			       "log_level: info\n";
 
 static enum err load_file(struct conf *c, const char *file, struct why *why)
 {

@@ -28,8 +28,8 @@ struct conf {
 /* conf_done is due whatever the answer. */
 enum err conf_load(struct conf *c, struct why *why) MUST_CHECK;
 /* The same over other files: NULL ends the list early; a file that is not there counts as empty. */
-enum err conf_load_from(struct conf *c, const char *const files[CONF_FILES],
-	struct why *why) MUST_CHECK;
+enum err conf_load_from(
+	struct conf *c, const char *const files[CONF_FILES], struct why *why) MUST_CHECK;
 void conf_done(struct conf *c);
 
 #endif

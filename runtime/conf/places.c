@@ -45,7 +45,7 @@ static enum err from_override(struct place *p, const char *name, bool *found, st
 		return OK;
 	if (v[0] != '/') {
 		fail_field(why, ERR_invalid_value, name, "%s must be an absolute path", name);
-		return fail_hint(why, "export %s=\"$PWD/...\"", name);
+		return fail_hint(why, "write it out, like /tmp/banger");
 	}
 	return set(p, v, "", why);
 }
@@ -57,18 +57,19 @@ static enum err from_home(struct place *p, const char *override, const char *res
 
 	if (!home || home[0] != '/') {
 		fail_field(why, ERR_invalid_value, "HOME",
-			"HOME is not set to an absolute path, so banger does not know where its files lie");
+			"HOME is not set to an absolute path: banger cannot tell its places");
 		return fail_hint(why, "set HOME or %s", override);
 	}
 	if (stat(home, &st) < 0 || !S_ISDIR(st.st_mode)) {
-		fail_field(why, ERR_not_found, "HOME", "HOME is %.200s, which is no directory", home);
+		fail_field(
+			why, ERR_not_found, "HOME", "HOME is %.200s, which is no directory", home);
 		return fail_hint(why, "set HOME or %s", override);
 	}
 	return set(p, home, rest, why);
 }
 
-static enum err find(struct place *p, const char *override, const char *xdg, const char *rest,
-	struct why *why)
+static enum err find(
+	struct place *p, const char *override, const char *xdg, const char *rest, struct why *why)
 {
 	const char *base = env_of(xdg);
 	bool found;
@@ -111,7 +112,8 @@ enum err place_runtime(struct place *ret, struct why *why)
 	return e ? e : set(ret, state.path, "/run", why);
 }
 
-enum err place_beneath(struct place *ret, const struct place *dir, const char *name, struct why *why)
+enum err place_beneath(
+	struct place *ret, const struct place *dir, const char *name, struct why *why)
 {
 	struct place from = *dir;
 	char rest[256];

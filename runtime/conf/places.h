@@ -1,5 +1,5 @@
 /*
- * conf/places.h - where things lie (row G4): configuration, state, sockets; for daemon and CLI alike.
+ * conf/places.h - where things lie (row G4): configuration, state, sockets; for daemon and CLI.
  *
  * Finding a place only reads the environment; place_make() is what touches the disk. Each place is
  * found on its own, so that a command which needs only the socket asks for nothing else.
@@ -25,8 +25,8 @@ enum err place_state(struct place *ret, struct why *why) MUST_CHECK;
 enum err place_runtime(struct place *ret, struct why *why) MUST_CHECK;
 
 /* dir/name. */
-enum err place_beneath(struct place *ret, const struct place *dir, const char *name,
-	struct why *why) MUST_CHECK;
+enum err place_beneath(
+	struct place *ret, const struct place *dir, const char *name, struct why *why) MUST_CHECK;
 
 /*
  * Makes the directory and the missing ones above it, 0700, and checks what is there: a directory

@@ -2,7 +2,7 @@
  * yaml.c - libyaml's events into a struct, by its shape.
  *
  * Invariants: nesting follows the shapes, whose depth the tables fix; one event is held at a time;
- * nothing is stored before it was checked. It never guesses a type: the shape says what a scalar is.
+ * nothing is stored before it was checked. It never guesses a type: the shape tells it.
  */
 #include "conf/yaml.h"
 
@@ -80,7 +80,8 @@ static enum err plain(struct reader *r)
 	}
 	if (r->ev.type != YAML_ALIAS_EVENT && !anchor && !tag)
 		return OK;
-	fail(r->why, ERR_unsupported, "%s are not allowed here", tag ? "tags" : "anchors and aliases");
+	fail(r->why, ERR_unsupported, "%s are not allowed here",
+		tag ? "tags" : "anchors and aliases");
 	return locate(r, r->ev.start_mark);
 }
 
@@ -137,7 +138,8 @@ static enum err read_u64(struct reader *r, const struct field *f, const char *s,
 		show_duration(least, sizeof(least), lo);
 		show_duration(most, sizeof(most), hi);
 	}
-	fail_field(r->why, ERR_invalid_value, f->name, "'%s' must be %s to %s", f->name, least, most);
+	fail_field(
+		r->why, ERR_invalid_value, f->name, "'%s' must be %s to %s", f->name, least, most);
 	return locate(r, r->ev.start_mark);
 }
 
@@ -204,7 +206,7 @@ static enum err read_scalar(struct reader *r, const struct field *f, void *p)
 	return wrong(r, m, f, "left out: bytes cannot stand in a file");
 }
 
-/* One more element of `each` bytes behind l->n; the list moves to twice the room when it is full. */
+/* One more element of `each` bytes behind l->n; a full list moves to twice the room. */
 static void *grow(struct reader *r, struct any_list *l, uint32_t *cap, size_t each)
 {
 	uint32_t want = *cap ? *cap * 2 : 4;
@@ -281,21 +283,28 @@ static enum err read_value(struct reader *r, const struct field *f, void *obj)
 static enum err unknown_key(struct reader *r, const struct shape *s, const char *key)
 {
 	const char *names[64], *near;
-	char shown[64];
+	char shown[64], all[200] = "";
+	size_t n = 0;
 
 	log_escape(shown, sizeof(shown), key, strlen(key));
-	for (uint32_t i = 0; i < s->count; i++)
+	for (uint32_t i = 0; i < s->count; i++) {
 		names[i] = s->fields[i].name;
+		if (n < sizeof(all))
+			n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "",
+				names[i]);
+	}
 	near = nearest(shown, names, s->count);
 	fail_field(r->why, ERR_unknown_field, shown, "'%s' is no key of %s", shown, s->doc);
 	if (near)
 		fail_hint(r->why, "did you mean '%s'?", near);
+	else
+		fail_hint(r->why, "the keys are %s%s", all, n < sizeof(all) ? "" : "...");
 	return locate(r, r->ev.start_mark);
 }
 
 /* The event in hand is a key: which field, and not seen before. */
-static enum err read_key(struct reader *r, const struct shape *s, uint64_t *seen,
-	const struct field **ret)
+static enum err read_key(
+	struct reader *r, const struct shape *s, uint64_t *seen, const struct field **ret)
 {
 	const char *key = (const char *)r->ev.data.scalar.value;
 
@@ -425,8 +434,8 @@ static enum err read_all(int fd, const char *path, struct buf *b, struct why *wh
 	return OK;
 }
 
-enum err yaml_file(const char *path, enum yaml_trust trust, struct buf *ret, bool *there,
-	struct why *why)
+enum err yaml_file(
+	const char *path, enum yaml_trust trust, struct buf *ret, bool *there, struct why *why)
 {
 	own_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;

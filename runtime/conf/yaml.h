@@ -14,8 +14,8 @@
 enum { YAML_BYTES_MAX = 262144 };
 
 /*
- * lines, when not NULL, has s->count elements; the one of each top-level key that was read is set to
- * its line. Text and lists live in the arena.
+ * lines, when not NULL, has s->count elements; the one of each top-level key that was read is set
+ * to its line. Text and lists live in the arena.
  */
 enum err yaml_read(const struct shape *s, const char *file, struct bytes text, struct arena *a,
 	void *obj, uint32_t *lines, struct why *why) MUST_CHECK;

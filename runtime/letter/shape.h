@@ -88,8 +88,8 @@ enum strictness {
 };
 
 /*
- * Packs obj as one map. Absent optionals are left out. Breaking a range or check here is our own
- * bug (the pair of the check on the way in) and is refused with ERR_internal.
+ * Packs obj as one map. Absent optionals are left out, empty lists are not. Breaking a range or
+ * check here is our own bug (the pair of the check on the way in), refused with ERR_internal.
  */
 enum err shape_pack(const struct shape *s, const void *obj, struct buf *out,
 	struct why *why) MUST_CHECK;

@@ -21,17 +21,10 @@ static const void *at(const void *obj, uint32_t off)
 	return (const uint8_t *)obj + off;
 }
 
-static bool is_list(const struct field *f)
-{
-	return f->op == LIST || f->op == MANY;
-}
-
 static bool absent(const struct field *f, const void *obj)
 {
-	if (f->op == REQ || f->op == SUB)
+	if (f->op == REQ || f->op == SUB || f->op == LIST || f->op == MANY)
 		return false;
-	if (is_list(f))
-		return ((const struct any_list *)at(obj, f->off))->n == 0;
 	if (f->op == OPTSUB)
 		return *(void *const *)at(obj, f->off) == NULL;
 	if (f->op == MAY)
@@ -159,11 +152,8 @@ static enum err pack_shape(struct out *o, const struct shape *s, const void *obj
 	for (uint32_t i = 0; i < s->count; i++) {
 		enum err e;
 
-		if (absent(&s->fields[i], obj)) {
-			if (is_list(&s->fields[i]) && s->fields[i].lo > 0)
-				return bug(o, &s->fields[i], "count");
+		if (absent(&s->fields[i], obj))
 			continue;
-		}
 		e = pack_field(o, &s->fields[i], obj);
 		if (e)
 			return e;

@@ -12,7 +12,7 @@ enum err tree_frame_pack(struct buf *out, enum letter_id id, const void *body,
 	struct why *why) MUST_CHECK;
 
 /* Takes apart one whole frame. */
-enum err tree_frame_read(const uint8_t *p, size_t n, enum letter_id *ret_id, struct bytes *ret_params,
-	struct why *why) MUST_CHECK;
+enum err tree_frame_read(const uint8_t *p, size_t n, enum letter_id *ret_id,
+	struct bytes *ret_params, struct why *why) MUST_CHECK;
 
 #endif

@@ -114,7 +114,7 @@ static struct timespec time_of(int64_t ns)
 	return (struct timespec){ .tv_sec = s, .tv_nsec = rest };
 }
 
-/* Owner, mode and time of what dir, name is ("" = dir itself), in the order that keeps all three. */
+/* Owner, mode and time of name in dir ("": dir itself), in the order that keeps all three. */
 static bool set_meta(const struct tree_maker *m, int dir, const char *name,
 	const struct tree_entry *e)
 {
@@ -196,7 +196,7 @@ static enum err put_in_place(struct tree_maker *m, int dir, const char *name, st
 	int e;
 
 	if (renameat(dir, m->temp, dir, name) == 0) {
-		/* a rename between two links of one file does nothing: the temporary is still there */
+		/* between two links of one file it does nothing: the temporary is still there */
 		drop_temp(m);
 		return OK;
 	}
@@ -204,7 +204,8 @@ static enum err put_in_place(struct tree_maker *m, int dir, const char *name, st
 	drop_temp(m);
 	errno = e;
 	if (e == EISDIR || e == ENOTEMPTY || e == EEXIST)
-		return fail_field(why, ERR_conflict, "path", "%.200s is a directory that exists", name);
+		return fail_field(why, ERR_conflict, "path", "%.200s is a directory that exists",
+			name);
 	return fail_errno(why, "cannot make %.200s", name);
 }
 
@@ -294,7 +295,8 @@ static enum err make_dir(struct tree_maker *m, int dir, const char *name,
 		return fail_errno(why, "cannot make %.200s", name);
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-		return fail_field(why, ERR_conflict, "path", "%.200s exists and is no directory", name);
+		return fail_field(why, ERR_conflict, "path", "%.200s exists and is no directory",
+			name);
 	if (fd < 0)
 		return fail_errno(why, "cannot enter %.200s", name);
 	return enter_dir(m, &fd, fresh, e, why);
@@ -396,7 +398,8 @@ static enum err make_top(struct tree_maker *m, const struct tree_entry *e, struc
 	if (name)
 		return make_entry(m, m->spot.dir, name, e, why);
 	if (e->kind != tree_kind_dir)
-		return fail_field(why, ERR_conflict, "path", "a file cannot take a directory's place");
+		return fail_field(why, ERR_conflict, "path",
+			"a file cannot take a directory's place");
 	dir = fcntl(m->spot.dir, F_DUPFD_CLOEXEC, 3);
 	if (dir < 0)
 		return fail_errno(why, "cannot enter the directory");
@@ -508,7 +511,8 @@ enum err tree_feed(struct tree_maker *m, const uint8_t *p, size_t n, struct why 
 		if (got == MP_MORE)
 			break;
 		if (got != MP_WHOLE) {
-			e = fail(why, ERR_invalid_value, "the tree is not msgpack, or over its ceiling");
+			e = fail(why, ERR_invalid_value,
+				"the tree is not msgpack, or over its ceiling");
 			break;
 		}
 		e = frame(m, m->in.p + used, m->scan.at, why);

@@ -177,8 +177,8 @@ static enum err begin_dir(struct tree_sender *s, int *fd, const struct stat *st,
 	if (e || is_view(*fd))
 		return e;
 	if (s->depth == TREE_DEPTH_MAX)
-		return fail(why, ERR_too_large, "%.200s... is more than %d directories deep", s->path,
-			TREE_DEPTH_MAX);
+		return fail(why, ERR_too_large, "%.200s... is more than %d directories deep",
+			s->path, TREE_DEPTH_MAX);
 	d = fdopendir(*fd);
 	if (!d)
 		return fail_errno(why, "cannot list %.200s", s->path);
@@ -214,9 +214,10 @@ static enum err begin_link(struct tree_sender *s, int dir, const char *name, con
 	char text[AT_PATH_BYTES];
 	ssize_t n = readlinkat(dir, name, text, sizeof(text) - 1);
 
+	if (n < 0 && (errno == ENOENT || errno == EINVAL))
+		return OK;
 	if (n < 0)
-		return errno == ENOENT || errno == EINVAL ? OK :
-							    fail_errno(why, "cannot read %.200s", s->path);
+		return fail_errno(why, "cannot read %.200s", s->path);
 	text[n] = '\0';
 	return say(s, st, tree_kind_symlink, text, false, why);
 }

@@ -30,8 +30,8 @@ enum err tree_open(int dir, const char *path, uint64_t resolve, bool follow, int
 	struct why *why) MUST_CHECK;
 
 /*
- * Takes over fd (of tree_open) when it succeeds. name: what the top is called when the receiver puts
- * it into a directory that exists; NULL sends only a directory's content ("src/.").
+ * Takes over fd (of tree_open) when it succeeds. name: what the top is called when the receiver
+ * puts it into a directory that exists; NULL sends only a directory's content ("src/.").
  */
 enum err tree_sender_new(int fd, const char *name, struct tree_sender **ret,
 	struct why *why) MUST_CHECK;
@@ -75,9 +75,9 @@ void tree_spot_done(struct tree_spot *s);
 struct tree_maker;
 
 /*
- * Takes over spot->dir when it succeeds. All that is made lies beneath it, whatever the letters say.
- * A directory that exists is merged into and keeps its mode, owner and time; a file or link that
- * exists is replaced, at once and only when its successor is whole.
+ * Takes over spot->dir when it succeeds. All that is made lies beneath it, whatever the letters
+ * say. A directory that exists is merged into and keeps its mode, owner and time; a file or link
+ * that exists is replaced, at once and only when its successor is whole.
  */
 enum err tree_maker_new(struct tree_spot *spot, const struct tree_rules *rules,
 	struct tree_maker **ret, struct why *why) MUST_CHECK;

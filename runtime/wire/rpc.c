@@ -491,7 +491,7 @@ enum err rpc_answer(struct rpc *r, uint32_t msgid, const struct letter_kind *kin
 	struct why *why)
 {
 	own_buf b = { .max = r->frame_max };
-	struct why own;
+	struct why own = { .code = OK };
 	enum err e;
 
 	why = why ? why : &own;

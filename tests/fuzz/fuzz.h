@@ -1,5 +1,5 @@
 /*
- * fuzz/fuzz.h - a fuzz target is one file with this function in it; what must hold is said by must().
+ * fuzz/fuzz.h - a fuzz target is one file with this function in it; must() says what has to hold.
  */
 #ifndef FUZZ_FUZZ_H
 #define FUZZ_FUZZ_H

@@ -74,11 +74,12 @@ bool torture_struck(void)
 static void tell_where(void)
 {
 	now->on = false;
+	/* NOLINTNEXTLINE(bugprone-signal-handler): it aborts next, and nothing else runs */
 	fprintf(stderr, "in scenario '%s' with %s failing, number %lu\n", now->scenario, now->plan,
 		now->fail_at);
 }
 
-static void too_long(int signal UNUSED)
+NORETURN static void too_long(int signal UNUSED)
 {
 	tell_where();
 	fprintf(stderr, "it took longer than %d seconds\n", SECONDS_MAX);

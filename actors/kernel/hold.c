@@ -1,0 +1,112 @@
+/*
+ * hold.c - machines take kernels and let them go.
+ *
+ * A machine gets a kernel whose agent is of this build: the answer waits where the initramfs must be
+ * renewed first, or where the kernel is of the catalog and has to be pulled (row C3).
+ */
+#include "actors/kernel/kernel.h"
+
+static void let_go(struct kernels *s, struct kernel *k)
+{
+	must(k->machines > 0);
+	k->machines--;
+	kernel_forget_unused(s, k);
+}
+
+static void hand_out(struct kernels *s, struct kernel *k, const char *vm, struct reply_to reply)
+{
+	char vmlinux[MAKING_PATH_BYTES], initramfs[MAKING_PATH_BYTES], modules[MAKING_PATH_BYTES];
+	struct kernel *before = holders_get(&s->holders, vm);
+	struct kernel_held held;
+	struct why why;
+
+	if (holders_put(&s->holders, vm, k, &why)) {
+		refuse(s->me, reply, &why);
+		return;
+	}
+	k->machines++;
+	if (before)
+		let_go(s, before);
+	held = (struct kernel_held){ .name = k->r.name, .id = k->r.id, .facts = k->r.facts,
+		.vmlinux = making_path(KERNEL_AREA, k->r.id, KERNEL_FILE, vmlinux),
+		.initramfs = making_path(KERNEL_AREA, k->r.id, INITRAMFS_FILE, initramfs) };
+	if (k->r.facts.modules_size > 0)
+		held.modules = making_path(KERNEL_AREA, k->r.id, MODULES_FILE, modules);
+	answer(s->me, reply, &held);
+}
+
+/* What is under way, or now begins, that will give the machine its kernel. */
+static struct kernel_making *awaited(struct kernels *s, struct kernel *k, const char *name,
+	struct why *why)
+{
+	struct kernel_making *p = k ? k->renewal : NULL;
+	struct making *m = k ? NULL : making_by_name(&s->makings, name);
+
+	if (m)
+		return CONTAINER_OF(m, struct kernel_making, m);
+	if (p)
+		return p;
+	if (k)
+		return kernel_renewal_begin(s, k, &p, why) ? NULL : p;
+	if (!kernel_catalog(name)) {
+		kernel_not_found(s, name, why);
+		return NULL;
+	}
+	return kernel_pull_begin(s, name, 0, false, false, &p, why) ? NULL : p;
+}
+
+void kernel_hold(struct kernels *s, const char *asked, const char *vm, struct reply_to reply)
+{
+	const char *name = asked ? asked : kernel_default_name(s);
+	char agent[AGENT_WORD_BYTES];
+	struct kernel_making *p;
+	struct kernel *k;
+	struct why why;
+
+	if (!name && s->by_name.count == 0)
+		name = kernel_catalog_first();
+	k = name ? kernel_by_name(s, name) : NULL;
+	if (!name) {
+		kernel_not_found(s, NULL, &why);
+		refuse(s->me, reply, &why);
+		return;
+	}
+	if (k && kernel_agent_word(s, agent, &why)) {
+		refuse(s->me, reply, &why);
+		return;
+	}
+	if (k && str_eq(k->r.facts.agent, agent)) {
+		hand_out(s, k, vm, reply);
+		return;
+	}
+	p = awaited(s, k, name, &why);
+	if (!p || !kernel_wait_add(&p->waits, reply, 0, vm, name, &why))
+		refuse(s->me, reply, &why);
+}
+
+void kernel_on_hold(void *state, const struct letter *l, const void *body)
+{
+	const struct kernel_hold *q = body;
+	struct kernels *s = state;
+
+	if (!waiting_took(&s->waiting, l, kernel_on_hold))
+		kernel_hold(s, q->kernel, q->vm, l->reply);
+}
+
+void kernel_on_drop(void *state, const struct letter *l, const void *body)
+{
+	const struct image_drop *q = body;
+	struct kernels *s = state;
+	struct making *m;
+	struct nothing done;
+	struct kernel *k;
+
+	if (waiting_took(&s->waiting, l, kernel_on_drop))
+		return;
+	TAILQ_FOREACH(m, &s->makings.list, entry)
+		kernel_waits_drop(s, &CONTAINER_OF(m, struct kernel_making, m)->waits, 0, q->vm);
+	k = holders_take(&s->holders, q->vm);
+	if (k)
+		let_go(s, k);
+	answer(s->me, l->reply, &done);
+}
