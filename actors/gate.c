@@ -2,8 +2,8 @@
  * gate.c - the gate: the only actor that knows connections.
  *
  * It checks who connects, reads MessagePack-RPC (rows A5, A6), hands each request to the actor that
- * the roster names, and each answer and notification back. It knows no machine and no image: what is
- * not about the daemon itself passes through as packed bytes.
+ * the roster names, and each answer and notification back. It knows no machine and no image: what
+ * is not about the daemon itself passes through as packed bytes.
  *
  * Nothing that a client does reaches another: a client that sends too fast is not read, one that
  * does not read is not served, one that begins a frame and stalls is cut.
@@ -129,9 +129,13 @@ static void counted(void *state, uint64_t ctx, const struct why *why, const void
 	struct actor_status actors[ACTOR_COUNT];
 	char path[PLACE_BYTES + 32];
 	struct listener listener = { "rpc", path, true };
-	struct daemon_status s = { .version = own_version(), .uptime_ms = uptime_ms(g),
-		.mode = g->env->mode, .pid = (uint64_t)getpid(), .clients = g->count,
-		.state_dir = g->env->state_dir, .runtime_dir = g->env->runtime_dir,
+	struct daemon_status s = { .version = own_version(),
+		.uptime_ms = uptime_ms(g),
+		.mode = g->env->mode,
+		.pid = (uint64_t)getpid(),
+		.clients = g->count,
+		.state_dir = g->env->state_dir,
+		.runtime_dir = g->env->runtime_dir,
 		.listeners = { &listener, 1 } };
 	struct why problem;
 
@@ -151,7 +155,8 @@ static void counted(void *state, uint64_t ctx, const struct why *why, const void
 		actors[i] = (struct actor_status){ counts[i].name, counts[i].handled,
 			counts[i].queued, counts[i].queue_max, counts[i].refused };
 	if (rpc_answer(c->rpc, (uint32_t)ctx, &letter_kinds[LETTER_daemon_status], &s, &problem))
-		log_line(LOG_ERROR, "gate", "cannot answer daemon.status", "why", problem.text, NULL);
+		log_line(LOG_ERROR, "gate", "cannot answer daemon.status", "why", problem.text,
+			NULL);
 }
 
 static void serve_own(struct client *c, uint32_t msgid, enum letter_id id)
@@ -238,8 +243,8 @@ static const void *look(struct gate *g, enum letter_id id, struct bytes params, 
 	return body;
 }
 
-static enum err pass_on(struct client *c, uint32_t msgid, enum letter_id id, struct bytes params,
-	struct why *why)
+static enum err pass_on(
+	struct client *c, uint32_t msgid, enum letter_id id, struct bytes params, struct why *why)
 {
 	uint32_t only = UINT32_MAX;
 
@@ -253,8 +258,8 @@ static enum err pass_on(struct client *c, uint32_t msgid, enum letter_id id, str
 			return fail_field(why, ERR_not_found, "op", "no operation %llu",
 				(unsigned long long)cancel->op);
 	}
-	return ask_packed(c->gate->me, only, id, c->id, params, 0, answered, c->id << 32 | msgid,
-		why);
+	return ask_packed(
+		c->gate->me, only, id, c->id, params, 0, answered, c->id << 32 | msgid, why);
 }
 
 static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct bytes params)
@@ -318,8 +323,8 @@ static void on_note(void *ctx, struct bytes method, struct bytes params)
 	stream = stream_of(c->gate, id, params, &why);
 	/* nobody waits for an answer to a notification: a wrong one is logged and dropped */
 	if (stream == 0 || actor_of_id(stream) == 0)
-		log_line(LOG_INFO, "gate", "notification dropped", "client", log_u64(c->id).s, "why",
-			stream ? "no such stream" : why.text, NULL);
+		log_line(LOG_INFO, "gate", "notification dropped", "client", log_u64(c->id).s,
+			"why", stream ? "no such stream" : why.text, NULL);
 	else
 		tell_packed(c->gate->me, actor_of_id(stream), id, c->id, params);
 }
@@ -332,8 +337,8 @@ static void on_closed(void *ctx, const struct why *why)
 	struct client_gone gone = { c->id };
 
 	if (why->code)
-		log_line(why->code == ERR_malformed ? LOG_WARN : LOG_INFO, "gate", "connection closed",
-			"client", log_u64(c->id).s, "why", why->text, NULL);
+		log_line(why->code == ERR_malformed ? LOG_WARN : LOG_INFO, "gate",
+			"connection closed", "client", log_u64(c->id).s, "why", why->text, NULL);
 	if (!c->turned_away)
 		tell(c->gate->me, LETTER_client_gone, &gone);
 	client_free(c);
@@ -531,7 +536,7 @@ static void gate_verify(const void *state)
 	uint32_t n = 0;
 
 	TAILQ_FOREACH(c, &g->clients, entry)
-		n++;
+	n++;
 	must(n == g->count + g->turned_away && n == g->by_id.count);
 }
 

@@ -1,5 +1,6 @@
 /*
- * main.c - bangerd: finds its places, takes the lock, makes the world and the actors, runs the loop.
+ * main.c - bangerd: finds its places, takes the lock, makes the world and the actors, runs the
+ * loop.
  *
  * One daemon per state directory: `lock` is held for life, `starting` until the socket listens, so
  * that a second one that is started at the same moment can wait for the first without polling.
@@ -36,7 +37,10 @@ struct daemon {
 	bool stopping, failed;
 };
 
-/* Whoever started us waits on this descriptor: one byte "+", or the reason why there is no daemon. */
+/*
+ * Whoever started us waits on this descriptor: one byte "+", or the reason why there is no
+ * daemon.
+ */
 static void report(struct daemon *d, const char *text)
 {
 	if (d->ready_fd < 0)
@@ -102,7 +106,8 @@ static void listening_cb(void *ctx, const struct why *why)
 
 static void signal_cb(void *ctx, int signal)
 {
-	log_line(LOG_INFO, "daemon", "stopping", "signal", signal == SIGTERM ? "TERM" : "INT", NULL);
+	log_line(
+		LOG_INFO, "daemon", "stopping", "signal", signal == SIGTERM ? "TERM" : "INT", NULL);
 	stop_cb(ctx);
 }
 
@@ -163,12 +168,20 @@ static enum err open_all(struct daemon *d, struct why *why)
 	enum err e = loop_new(&d->loop, why);
 
 	if (!e)
-		e = world_linux_new(d->loop, d->state.path, d->runtime.path, SCHEMA, &d->world, why);
+		e = world_linux_new(
+			d->loop, d->state.path, d->runtime.path, SCHEMA, &d->world, why);
 	if (e)
 		return e;
-	d->env = (struct env){ .world = d->world, .config = &d->conf.v, .mode = mode_user,
-		.listener = -1, .state_dir = d->state.path, .runtime_dir = d->runtime.path,
-		.started_ms = world_now_ms(d->world), .listening = listening_cb, .stop = stop_cb, .stop_ctx = d };
+	d->env = (struct env){ .world = d->world,
+		.config = &d->conf.v,
+		.mode = mode_user,
+		.listener = -1,
+		.state_dir = d->state.path,
+		.runtime_dir = d->runtime.path,
+		.started_ms = world_now_ms(d->world),
+		.listening = listening_cb,
+		.stop = stop_cb,
+		.stop_ctx = d };
 	e = roster_house(&d->env, &hw, &d->house, why);
 	if (e)
 		return e;

@@ -14,7 +14,10 @@ static const struct actor_class *const classes[ACTOR_COUNT] = {
 	[GATE_ACTOR] = &gate_actor,
 };
 
-#define R(letter, to, from) { LETTER_##letter, to, from }
+#define R(letter, to, from) \
+	{ \
+		LETTER_##letter, to, from \
+	}
 
 static const struct route routes[] = {
 	/* what clients may ask, through the gate */
@@ -67,8 +70,8 @@ static const struct route routes[] = {
 	R(store_scan, STORE_BIT, SERVES_CLIENTS),
 };
 
-enum err roster_house(struct env *env, const struct house_world *world, struct house **ret,
-	struct why *why)
+enum err roster_house(
+	struct env *env, const struct house_world *world, struct house **ret, struct why *why)
 {
 	struct house_setup setup = {
 		.classes = classes,

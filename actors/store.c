@@ -2,8 +2,8 @@
  * store.c - the store actor: the only one that reads and writes the store's file.
  *
  * A record is a message at rest: its shape is checked here on the way in and on the way out, so a
- * record that no reader could take is never written. Writes are answered when they are on disk; those
- * of one turn go to disk together. Never looks into a record beyond its shape.
+ * record that no reader could take is never written. Writes are answered when they are on disk;
+ * those of one turn go to disk together. Never looks into a record beyond its shape.
  */
 #include "actors/roster.h"
 #include "base/log.h"
@@ -43,7 +43,8 @@ static void full_key(char out[KV_KEY_MAX + 1], enum store_table table, const cha
 	snprintf(out, KV_KEY_MAX + 1, "%s/%s", word_of(store_table, table), key);
 }
 
-static enum err check_record(enum store_table table, struct bytes value, struct arena *a, struct why *why)
+static enum err check_record(
+	enum store_table table, struct bytes value, struct arena *a, struct why *why)
 {
 	void *record = arena_take(a, record_shapes[table]->size);
 
@@ -119,8 +120,8 @@ static bool take_row(void *ctx, const char *key, struct bytes value)
 
 	if (check_record(s->table, value, s->arena, &why)) {
 		if (!str_eq(key, "meta/schema"))
-			log_line(LOG_ERROR, "store", "unreadable record left alone", "key", key, "why",
-				why.text, NULL);
+			log_line(LOG_ERROR, "store", "unreadable record left alone", "key", key,
+				"why", why.text, NULL);
 		return true;
 	}
 	s->bytes += value.n + strlen(key) + 32;
@@ -155,7 +156,8 @@ static void on_scan(void *state, const struct letter *l, const void *body)
 	scan.rows.rows.v = arena_take(l->arena, ROWS * sizeof(struct store_row));
 	if (!scan.rows.rows.v)
 		fail(&why, ERR_no_memory, "no memory for a scan");
-	else if (world_kv_scan(s->world, prefix, q->after ? after : NULL, take_row, &scan, &why) == OK) {
+	else if (world_kv_scan(s->world, prefix, q->after ? after : NULL, take_row, &scan, &why) ==
+		 OK) {
 		answer(s->me, l->reply, &scan.rows);
 		return;
 	}

@@ -89,7 +89,8 @@ void guard(void (*run)(void *ctx), void *ctx)
 		}
 		status = child < 0 ? 0 : await(child);
 		log_line(LOG_ERROR, "guard",
-			child < 0 ? "cannot fork the agent" : "the agent ended", "status", log_u64((uint64_t)status).s, NULL);
+			child < 0 ? "cannot fork the agent" : "the agent ended", "status",
+			log_u64((uint64_t)status).s, NULL);
 		short_lives = monotonic_ms() - began < SHORT_LIFE_MS ? short_lives + 1 : 0;
 		if (short_lives > 0)
 			pause_ms(MIN(100u << MIN(short_lives, 6u), (unsigned)PAUSE_MS_MAX));

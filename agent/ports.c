@@ -115,7 +115,8 @@ static socklen_t address_of(const struct open_port *l, struct sockaddr_storage *
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6,
 		.sin6_port = htons((uint16_t)l->port.port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	struct sockaddr_in four = { .sin_family = AF_INET,
-		.sin_port = htons((uint16_t)l->port.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		.sin_port = htons((uint16_t)l->port.port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	bool any = str_eq(l->port.address, "*");
 
 	if (l->six && !any && inet_pton(AF_INET6, l->port.address, &six.sin6_addr) != 1)

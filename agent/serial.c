@@ -19,12 +19,15 @@
 
 #define PORTS "/sys/class/virtio-ports"
 
+enum { ARRIVAL_MS = 2000 };
+
 struct serial {
 	struct agent *agent;
 	int uevents, port, edges;
 	struct watch on_uevent, on_edge;
 	struct turn_hook end_of_turn;
 	struct timer again; /* more is to be read than one turn took */
+	struct timer arrival; /* the session began before the kernel knew that the host is there */
 	struct mark_finder finder;
 	struct port_chan *chan; /* of the session now, or NULL */
 };
@@ -33,6 +36,7 @@ struct port_chan {
 	struct chan c; /* first */
 	struct serial *serial;
 	bool unsent; /* written to since the last flush */
+	bool met; /* the kernel has shown the port as connected since the session began */
 };
 
 /* The carrier. */
@@ -129,6 +133,7 @@ static void open_session(struct serial *s, const uint8_t nonce[NONCE_BYTES])
 	struct why why = { .code = OK };
 
 	end_session(s, &why);
+	timer_stop(&s->arrival);
 	if (!p) {
 		log_line(LOG_ERROR, "serial", "no memory for a session", NULL);
 		return;
@@ -163,12 +168,32 @@ static void feed(struct serial *s, const uint8_t *p, size_t n)
 	}
 }
 
-static void host_left(struct serial *s)
+static void host_left(void *ctx)
 {
+	struct serial *s = ctx;
 	struct why why = { .code = OK };
 
 	s->finder.n = 0;
 	end_session(s, &why);
+}
+
+static void host_is_here(struct serial *s)
+{
+	timer_stop(&s->arrival);
+	if (s->chan)
+		s->chan->met = true;
+}
+
+/*
+ * Nobody is connected. The host's bytes may overtake the news that it has come: a session that has
+ * just begun is given a while.
+ */
+static void host_is_away(struct serial *s)
+{
+	if (!s->chan || s->chan->met)
+		host_left(s);
+	else if (!ev_is_active(&s->arrival.ev))
+		timer_start(s->agent->loop, &s->arrival, ARRIVAL_MS, host_left, s);
 }
 
 static void read_port(struct serial *s)
@@ -181,10 +206,12 @@ static void read_port(struct serial *s)
 		n = read(s->port, chunk, sizeof(chunk));
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN)
+		if (n < 0 && errno == EAGAIN) {
+			host_is_here(s);
 			return;
+		}
 		if (n <= 0) {
-			host_left(s);
+			host_is_away(s);
 			return;
 		}
 		feed(s, chunk, (size_t)n);

@@ -114,7 +114,10 @@ pid_t spawn(const struct launch *l)
 	pid_t pid;
 	int e;
 
-	/* what is sent to the child meets the agent's dispositions until it has set its own: it waits */
+	/*
+	 * what is sent to the child meets the agent's dispositions until it has set its own: it
+	 * waits
+	 */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &was);
 	pid = fork();

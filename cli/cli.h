@@ -87,6 +87,7 @@ struct cli {
 	struct link *link;
 	bool unreachable; /* the daemon could not be reached: exit 3 */
 	bool silent_version; /* the command's own rule keeps stderr quiet */
+	bool no_memory; /* a document could not be made: said in its place */
 	bool spoke; /* stdout belongs to the guest's program now */
 };
 

@@ -59,16 +59,16 @@ static void origin_text(char *out, size_t size, const struct conf *conf, const s
 }
 
 /* {"values": {...}, "origins": {key: where}} */
-static void print_json(const struct conf *conf)
+static void print_json(struct cli *c, const struct conf *conf)
 {
 	json_t *origins = json_object();
 	char text[PLACE_BYTES + 16];
 
 	for (uint32_t i = 0; i < shape_config.count; i++) {
 		origin_text(text, sizeof(text), conf, &shape_config.fields[i]);
-		json_object_set_new(origins, shape_config.fields[i].name, json_string(text));
+		json_set(&origins, shape_config.fields[i].name, json_string(text));
 	}
-	json_print(stdout, json_pack("{s:o, s:o}", "values", json_of(&shape_config, &conf->v),
+	json_print(c, json_pack("{s:o, s:o}", "values", json_of(&shape_config, &conf->v),
 				   "origins", origins));
 }
 
@@ -85,7 +85,7 @@ static int show(struct cli *c)
 		return report(c, &why);
 	}
 	if (c->json) {
-		print_json(&conf);
+		print_json(c, &conf);
 		conf_done(&conf);
 		return EXIT_DONE;
 	}
@@ -120,7 +120,7 @@ static int path(struct cli *c)
 	if (place_config(&dir, &why) || place_beneath(&file, &dir, "config.yaml", &why))
 		return report(c, &why);
 	if (c->json)
-		json_print(stdout, json_pack("{s:[s,s]}", "files", SYSTEM_CONFIG_FILE, file.path));
+		json_print(c, json_pack("{s:[s,s]}", "files", SYSTEM_CONFIG_FILE, file.path));
 	else
 		printf("%s\n%s\n", SYSTEM_CONFIG_FILE, file.path);
 	return EXIT_DONE;

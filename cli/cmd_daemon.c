@@ -39,7 +39,7 @@ static int ping(struct cli *c)
 	if (ask(c, LETTER_ping, &none, &pong, &why))
 		return report(c, &why);
 	if (c->json) {
-		print_document(&shape_pong, &pong);
+		print_document(c, &shape_pong, &pong);
 		return EXIT_DONE;
 	}
 	line_text(c, "version", "%s", version_text(c, &pong.version));
@@ -105,7 +105,7 @@ static int status(struct cli *c)
 	if (ask(c, LETTER_daemon_status, &none, &s, &why))
 		return report(c, &why);
 	if (c->json)
-		print_document(&shape_daemon_status, &s);
+		print_document(c, &shape_daemon_status, &s);
 	else
 		print_status(c, &s);
 	return EXIT_DONE;
@@ -189,7 +189,7 @@ static int stop(struct cli *c)
 	if (stop_daemon(c, &was, &why))
 		return report(c, &why);
 	if (c->json)
-		print_document(&shape_nothing, &(struct nothing){});
+		print_document(c, &shape_nothing, &(struct nothing){});
 	else if (!c->quiet)
 		printf("%s\n", was ? "stopped; machines go on" : "not running");
 	c->unreachable = false;

@@ -21,7 +21,7 @@ static int print_image(struct cli *c, const char *name)
 	}
 	if (ask(c, LETTER_image_show, &which, &info, &why))
 		return report(c, &why);
-	print_document(&shape_image_info, &info);
+	print_document(c, &shape_image_info, &info);
 	return EXIT_DONE;
 }
 
@@ -90,7 +90,7 @@ static enum err list_all(struct cli *c, json_t *all, struct grid *g, struct why 
 
 			which.after = m->name;
 			if (c->json) {
-				json_array_append_new(all, json_of(&shape_image_info, m));
+				json_add(&all, json_of(&shape_image_info, m));
 				continue;
 			}
 			if (c->quiet) {
@@ -126,7 +126,7 @@ static int list(struct cli *c)
 		return report(c, &why);
 	}
 	if (c->json)
-		json_print(stdout, all);
+		json_print(c, all);
 	else if (!c->quiet)
 		grid_print(&g);
 	return EXIT_DONE;
@@ -176,7 +176,7 @@ static int show(struct cli *c)
 	if (ask(c, LETTER_image_show, &which, &info, &why))
 		return report(c, &why);
 	if (c->json)
-		print_document(&shape_image_info, &info);
+		print_document(c, &shape_image_info, &info);
 	else
 		show_one(c, &info);
 	return EXIT_DONE;

@@ -11,7 +11,7 @@
 static int print_kernel(struct cli *c, const struct kernel_info *info)
 {
 	if (c->json)
-		print_document(&shape_kernel_info, info);
+		print_document(c, &shape_kernel_info, info);
 	else
 		printf("%s\n", info->name);
 	return EXIT_DONE;
@@ -30,7 +30,7 @@ static int list(struct cli *c)
 	if (ask(c, LETTER_kernel_list, &none, &all, &why))
 		return report(c, &why);
 	if (c->json) {
-		json_print(stdout, json_of_list(&shape_kernel_info, all.kernels.v, all.kernels.n));
+		json_print(c, json_of_list(&shape_kernel_info, all.kernels.v, all.kernels.n));
 		return EXIT_DONE;
 	}
 	if (!c->quiet)
@@ -230,7 +230,7 @@ static int choose(struct cli *c)
 	if (ask(c, LETTER_kernel_default, &body, &is, &why))
 		return report(c, &why);
 	if (c->json) {
-		print_document(&shape_kernel_default_is, &is);
+		print_document(c, &shape_kernel_default_is, &is);
 		return EXIT_DONE;
 	}
 	if (is.kernel) {

@@ -37,8 +37,8 @@ static int version(struct cli *c)
 	if (c->json) {
 		doc = json_of(&shape_version, &own);
 		if (there)
-			json_object_set_new(doc, "daemon", json_of(&shape_version, &pong.version));
-		json_print(stdout, doc);
+			json_set(&doc, "daemon", json_of(&shape_version, &pong.version));
+		json_print(c, doc);
 		return EXIT_DONE;
 	}
 	print_version("banger", &own);

@@ -23,11 +23,11 @@ static int print_created(struct create *k)
 	if (!k->c->json) {
 		printf("%s\n", k->begun.name);
 	} else if (k->body.detach) {
-		print_document(&shape_vm_begun, &k->begun);
+		print_document(k->c, &shape_vm_begun, &k->begun);
 	} else {
 		if (ask(k->c, LETTER_vm_show, &which, &shown, &why))
 			return report(k->c, &why);
-		print_document(&shape_vm_info, &shown.vm);
+		print_document(k->c, &shape_vm_info, &shown.vm);
 	}
 	return EXIT_DONE;
 }

@@ -272,7 +272,7 @@ static int cp(struct cli *c)
 	c->link->note = NULL;
 	interrupts_stop(&k.interrupts);
 	if (!code && c->json)
-		print_document(&shape_nothing, &(struct nothing){});
+		print_document(c, &shape_nothing, &(struct nothing){});
 	return code;
 }
 

@@ -88,8 +88,8 @@ static int list(struct cli *c)
 	if (c->json) {
 		all = json_array();
 		for (unsigned i = 0; i < m.n; i++)
-			json_array_append_new(all, json_of(&shape_vm_info, m.v[i]));
-		json_print(stdout, all);
+			json_add(&all, json_of(&shape_vm_info, m.v[i]));
+		json_print(c, all);
 		return EXIT_DONE;
 	}
 	if (c->quiet) {
@@ -266,9 +266,8 @@ static int stats(struct cli *c)
 		all = json_array();
 		for (unsigned i = 0; i < n; i++)
 			if (each_good(&s, i))
-				json_array_append_new(all,
-					json_of(&shape_vm_stats, each_result(&s, i)));
-		json_print(stdout, all);
+				json_add(&all, json_of(&shape_vm_stats, each_result(&s, i)));
+		json_print(c, all);
 		return EXIT_DONE;
 	}
 	grid_init(&g, c, heads, COUNT(heads));

@@ -77,7 +77,7 @@ static int print_ready(struct run *r)
 	}
 	if (ask(r->c, LETTER_vm_show, &which, &shown, &why))
 		return report(r->c, &why);
-	print_document(&shape_vm_info, &shown.vm);
+	print_document(r->c, &shape_vm_info, &shown.vm);
 	return EXIT_DONE;
 }
 

@@ -123,8 +123,11 @@ static json_t *element(struct each *s, unsigned i, const char *list)
 	if (json_object_get(doc, s->field)) /* it names itself */
 		return doc;
 	all = json_object();
-	json_object_set_new(all, s->field, json_string(s->names[i]));
-	json_object_update_missing(all, doc);
+	json_set(&all, s->field, json_string(s->names[i]));
+	if (all && (!doc || json_object_update_missing(all, doc))) {
+		json_decref(all);
+		all = NULL;
+	}
 	json_decref(doc);
 	return all;
 }
@@ -138,13 +141,13 @@ int each_json(struct each *s, const char *list)
 		if (!each_good(s, i))
 			code = EXIT_REFUSED;
 	if (s->n == 1) {
-		json_print(stdout, document(s, 0, list));
+		json_print(s->c, document(s, 0, list));
 		return code;
 	}
 	all = json_array();
 	for (unsigned i = 0; i < s->n; i++)
-		json_array_append_new(all, element(s, i, list));
-	json_print(stdout, all);
+		json_add(&all, element(s, i, list));
+	json_print(s->c, all);
 	return code;
 }
 

@@ -175,17 +175,42 @@ json_t *json_of_error(const struct why *why)
 	return json_pack("{s:o}", "error", json_of(&shape_error, &e));
 }
 
-static void dump(FILE *f, json_t *doc, size_t how)
+void json_add(json_t **all, json_t *v)
 {
-	if (!doc || json_dumpf(doc, f, how | JSON_ENCODE_ANY))
+	if (*all && json_array_append_new(*all, v) == 0)
+		return;
+	if (!*all)
+		json_decref(v);
+	json_decref(*all);
+	*all = NULL;
+}
+
+void json_set(json_t **all, const char *key, json_t *v)
+{
+	if (*all && json_object_set_new(*all, key, v) == 0)
+		return;
+	if (!*all)
+		json_decref(v);
+	json_decref(*all);
+	*all = NULL;
+}
+
+/* Straight to the file: jansson's own buffer loses keys when it cannot grow. */
+static bool dump(FILE *f, json_t *doc, size_t how)
+{
+	bool good = doc && json_dumpf(doc, f, how | JSON_ENCODE_ANY) == 0;
+
+	if (!good)
 		fputs("{\"error\": {\"code\": \"no_memory\", \"message\": \"no memory\"}}", f);
 	fputc('\n', f);
 	json_decref(doc);
+	return good;
 }
 
-void json_print(FILE *f, json_t *doc)
+void json_print(struct cli *c, json_t *doc)
 {
-	dump(f, doc, JSON_INDENT(2));
+	if (!dump(stdout, doc, JSON_INDENT(2)))
+		c->no_memory = true;
 }
 
 void json_print_line(FILE *f, json_t *doc)
@@ -196,5 +221,5 @@ void json_print_line(FILE *f, json_t *doc)
 
 void json_error(FILE *f, const struct why *why)
 {
-	json_print(f, json_of_error(why));
+	dump(f, json_of_error(why), JSON_INDENT(2));
 }

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "cli/cli.h"
 #include "letter/shape.h"
 
 /* NULL when out of memory. */
@@ -16,8 +17,13 @@ json_t *json_of(const struct shape *s, const void *obj);
 /* {"error": {...}} */
 json_t *json_of_error(const struct why *why);
 
-/* Prints and releases; NULL prints an error instead. Lines: one line, pushed out at once. */
-void json_print(FILE *f, json_t *doc);
+/* Adds and releases v; when that cannot be, *all is released and becomes NULL. */
+void json_add(json_t **all, json_t *v);
+void json_set(json_t **all, const char *key, json_t *v);
+
+/* Prints to stdout and releases; NULL prints an error instead, and the command fails. */
+void json_print(struct cli *c, json_t *doc);
+/* One line, pushed out at once. */
 void json_print_line(FILE *f, json_t *doc);
 void json_error(FILE *f, const struct why *why);
 

@@ -133,6 +133,17 @@ static void on_done(struct op *o, const struct op_done *m)
 	op_close(o);
 }
 
+/* A stage that cannot be read is only not shown; the end must not be missed. */
+static void unreadable(struct op *o, enum letter_id letter, const struct why *why)
+{
+	if (letter != LETTER_op_done)
+		return;
+	o->done = true;
+	o->state = op_state_failed;
+	fail(&o->why, why->code, "the end of the operation could not be read: %.200s", why->text);
+	op_close(o);
+}
+
 bool op_note(struct op *o, enum letter_id letter, struct bytes params)
 {
 	union {
@@ -140,13 +151,16 @@ bool op_note(struct op *o, enum letter_id letter, struct bytes params)
 		struct op_done done;
 	} u;
 	struct arena mem;
-	bool ours = false;
+	struct why why;
+	bool ours = true;
 
 	if ((letter != LETTER_op_stage && letter != LETTER_op_done) || o->done)
 		return false;
 	arena_init(&mem, 64 * KiB);
-	if (!shape_read(letter_kinds[letter].in, mp_over(params.p, params.n), LENIENT, &mem, &u,
-		    NULL)) {
+	if (shape_read(letter_kinds[letter].in, mp_over(params.p, params.n), LENIENT, &mem, &u,
+		    &why)) {
+		unreadable(o, letter, &why);
+	} else {
 		uint64_t id = letter == LETTER_op_stage ? u.stage.op : u.done.op;
 
 		ours = !o->id || *o->id == 0 || *o->id == id;

@@ -74,7 +74,7 @@ int report(struct cli *c, const struct why *why)
 int report_usage(struct cli *c, const struct why *why)
 {
 	say(c, why);
-	return code_of(c, true);
+	return code_of(c, why->code != ERR_no_memory);
 }
 
 void note(struct cli *c, const char *fmt, ...)
@@ -92,15 +92,17 @@ void note(struct cli *c, const char *fmt, ...)
 	fprintf(stderr, "banger: %s\n", shown);
 }
 
-void print_document(const struct shape *s, const void *obj)
+void print_document(struct cli *c, const struct shape *s, const void *obj)
 {
-	json_print(stdout, json_of(s, obj));
+	json_print(c, json_of(s, obj));
 }
 
 int finish(struct cli *c, int code)
 {
 	struct why why;
 
+	if (c->no_memory && !code)
+		code = code_of(c, false);
 	errno = 0;
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return code;
@@ -177,6 +179,7 @@ void grid_print(struct grid *g)
 {
 	const char *s = (const char *)g->text.p;
 
+	g->c->no_memory |= g->text.failed;
 	for (unsigned i = 0; !g->text.failed && i < g->cells; i++) {
 		enum color color = (enum color)(*s - 1);
 		unsigned column = i % g->columns;

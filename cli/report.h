@@ -18,7 +18,7 @@ void note(struct cli *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 const char *clean(struct cli *c, const char *s);
 
 /* One document of this shape on stdout. */
-void print_document(const struct shape *s, const void *obj);
+void print_document(struct cli *c, const struct shape *s, const void *obj);
 /* Pushes stdout out; answers code, or EXIT_REFUSED when it could not all be written. */
 int finish(struct cli *c, int code);
 

@@ -31,8 +31,10 @@ static void tell(struct stream *s, enum letter_id letter, const void *body)
 
 	if (s->ended || s->link->gone)
 		return;
-	if (rpc_note(s->link->rpc, &letter_kinds[letter], body, &why))
-		s->why = why;
+	if (rpc_note(s->link->rpc, &letter_kinds[letter], body, &why) == OK)
+		return;
+	s->why = why;
+	s->ended = true;
 }
 
 /* In. */

@@ -1,12 +1,12 @@
 /*
  * image.c - the image actor: which images there are, and which machines stand on them.
  *
- * An image is a directory image/<id> beneath the state directory and one record. It never changes; a
- * new one may take its name, and then it stays, without a name, until the last machine that stands on
- * it is gone. Who stands on what is not stored here: the machines' records say it.
+ * An image is a directory image/<id> beneath the state directory and one record. It never
+ * changes; a new one may take its name, and then it stays, without a name, until the last machine
+ * that stands on it is gone. Who stands on what is not stored here: the machines' records say it.
  *
- * Invariants: a name leads to one image; a record is deleted before its files are, and written after
- * they are there, so a record never names what is not whole.
+ * Invariants: a name leads to one image; a record is deleted before its files are, and written
+ * after they are there, so a record never names what is not whole.
  */
 #include "actors/image/image.h"
 

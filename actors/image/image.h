@@ -1,5 +1,6 @@
 /*
- * image/image.h - the image actor's own state, shared by the files of actors/image/ and nobody else.
+ * image/image.h - the image actor's own state, shared by the files of actors/image/ and nobody
+ * else.
  */
 #ifndef IMAGE_IMAGE_H
 #define IMAGE_IMAGE_H

@@ -1,8 +1,8 @@
 /*
  * hold.c - machines take kernels and let them go.
  *
- * A machine gets a kernel whose agent is of this build: the answer waits where the initramfs must be
- * renewed first, or where the kernel is of the catalog and has to be pulled (row C3).
+ * A machine gets a kernel whose agent is of this build: the answer waits where the initramfs must
+ * be renewed first, or where the kernel is of the catalog and has to be pulled (row C3).
  */
 #include "actors/kernel/kernel.h"
 

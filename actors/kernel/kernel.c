@@ -5,8 +5,8 @@
  * keeps, without a name, until the last machine that stands on it is gone. Only its initramfs ever
  * changes: it carries the agent, which must be of this daemon's build (renew.c).
  *
- * Invariants: a name leads to one kernel; a record is deleted before its files are, and written after
- * they are there; the default is a name, whether or not a kernel has it.
+ * Invariants: a name leads to one kernel; a record is deleted before its files are, and written
+ * after they are there; the default is a name, whether or not a kernel has it.
  */
 #include "actors/kernel/kernel.h"
 

@@ -1,8 +1,8 @@
 /*
  * make.c - kernel.import and kernel.pull: a kernel from a client's bytes, or from a package.
  *
- * Workers do all of it: download (the only one with a network), unpack, build the initramfs with this
- * build's agent. The kernel is visible when the operation has ended well, not before.
+ * Workers do all of it: download (the only one with a network), unpack, build the initramfs with
+ * this build's agent. The kernel is visible when the operation has ended well, not before.
  */
 #include "actors/kernel/kernel.h"
 #include "base/text.h"

@@ -1,9 +1,9 @@
 /*
- * renew.c - the agent in a kernel's initramfs: put there when a kernel is made, and renewed when the
- * daemon's own agent is another one.
+ * renew.c - the agent in a kernel's initramfs: put there when a kernel is made, and renewed when
+ * the daemon's own agent is another one.
  *
- * The new initramfs is built beside the kernel and renamed into its place: a machine that boots from
- * the old one meanwhile keeps what it has opened.
+ * The new initramfs is built beside the kernel and renamed into its place: a machine that boots
+ * from the old one meanwhile keeps what it has opened.
  */
 #include "actors/kernel/kernel.h"
 
@@ -78,7 +78,10 @@ static enum flow_said copy_modules(void *owner UNUSED, struct flow *f)
 	}
 }
 
-/* No undo: a newer initramfs serves the record of the older one as well; it is only renewed again. */
+/*
+ * No undo: a newer initramfs serves the record of the older one as well; it is only renewed
+ * again.
+ */
 static enum flow_said swap(void *owner UNUSED, struct flow *f)
 {
 	struct kernel_making *p = of_flow(f);

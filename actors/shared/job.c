@@ -1,8 +1,8 @@
 /*
  * job.c - starting a worker, speaking with it, and telling how it ended.
  *
- * Invariants: `ended` is called once, when the process is gone; the first outcome (an answer, a stop,
- * a broken link) stands, whatever comes after it.
+ * Invariants: `ended` is called once, when the process is gone; the first outcome (an answer, a
+ * stop, a broken link) stands, whatever comes after it.
  */
 #include "actors/shared/job.h"
 

@@ -1,8 +1,9 @@
 /*
  * actors/shared/job.h - one worker process and the one job that it does.
  *
- * The worker is another program, unprivileged and not to be trusted: what it says is checked like any
- * peer's, and it has ended before its end is told, so that nothing writes in its directory any more.
+ * The worker is another program, unprivileged and not to be trusted: what it says is checked like
+ * any peer's, and it has ended before its end is told, so that nothing writes in its directory
+ * any more.
  */
 #ifndef ACTORS_SHARED_JOB_H
 #define ACTORS_SHARED_JOB_H

@@ -1,14 +1,14 @@
 /*
  * actors/shared/making.h - making an image or a kernel: a flow whose steps are workers' jobs.
  *
- * What is made grows in a directory `.new-<id>` and becomes visible in two moves: the directory gets
- * its name `<id>`, then the record is written, in one commit with the removal of the flow's journal
- * entry. The record is the point of no return: what the journal names after a restart and no record
- * does is removed. A deletion is the same backwards: the record goes and an entry comes, in one
- * commit; then the files go, then the entry.
+ * What is made grows in a directory `.new-<id>` and becomes visible in two moves: the directory
+ * gets its name `<id>`, then the record is written, in one commit with the removal of the flow's
+ * journal entry. The record is the point of no return: what the journal names after a restart and
+ * no record does is removed. A deletion is the same backwards: the record goes and an entry
+ * comes, in one commit; then the files go, then the entry.
  *
- * An owner (the image or the kernel actor) embeds struct making first in its own, and lends the steps
- * here to its flow kinds.
+ * An owner (the image or the kernel actor) embeds struct making first in its own, and lends the
+ * steps here to its flow kinds.
  */
 #ifndef ACTORS_SHARED_MAKING_H
 #define ACTORS_SHARED_MAKING_H
@@ -101,11 +101,16 @@ enum err making_has(const struct making *m, const char *file, struct why *why) M
 flow_fn making_prepare, making_undo_prepare, making_undo_work, making_publish,
 	making_undo_publish;
 
-/* What an act answers that gives the step to a worker. With `stream`, the client's bytes go there. */
+/*
+ * What an act answers that gives the step to a worker. With `stream`, the client's bytes go
+ * there.
+ */
 enum flow_said making_work(struct making *m, enum letter_id kind, const void *body, bool stream,
 	const struct child_file *extra,
 	enum err (*take)(struct making *m, const void *result, struct why *why));
-/* What an act (or undo) answers that writes records; fn is the actor's, and calls making_written. */
+/*
+ * What an act (or undo) answers that writes records; fn is the actor's, and calls making_written.
+ */
 enum flow_said making_write(struct making *m, struct store_put *puts, uint32_t n, answer_fn *fn);
 void making_written(struct makings *ms, uint64_t ctx, const struct why *why);
 

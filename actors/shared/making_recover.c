@@ -1,8 +1,9 @@
 /*
  * making_recover.c - what an earlier daemon left: makings and deletions that were under way.
  *
- * Only what the journal names is removed, and what has not got its name yet. A directory that neither
- * a record nor the journal names stays, and is told of: its record may be one that cannot be read.
+ * Only what the journal names is removed, and what has not got its name yet. A directory that
+ * neither a record nor the journal names stays, and is told of: its record may be one that cannot
+ * be read.
  */
 #include "actors/shared/making.h"
 #include "base/log.h"
@@ -85,7 +86,10 @@ static void forget_rows(void *state UNUSED, uint64_t ctx, const struct why *why,
 		forget_more(ms);
 }
 
-/* An entry whose record is there was done; any other is undone. Keeps the keys of what is settled. */
+/*
+ * An entry whose record is there was done; any other is undone. Keeps the keys of what is
+ * settled.
+ */
 static void on_row(void *ctx, const char *key, const void *record)
 {
 	const struct flow_record *r = record;

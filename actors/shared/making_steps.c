@@ -1,6 +1,7 @@
 /*
  * making_steps.c - the steps that every making is built of: a directory, workers' jobs, a name, a
- * record. Each undo is harmless when its step never acted, so one journal entry covers a whole flow.
+ * record. Each undo is harmless when its step never acted, so one journal entry covers a whole
+ * flow.
  */
 #include "actors/shared/making.h"
 
@@ -209,7 +210,9 @@ void making_written(struct makings *ms, uint64_t ctx, const struct why *why)
 
 	if (!m)
 		return;
-	/* an undo that writes has done what it can: the store may be past writing until a restart */
+	/*
+	 * an undo that writes has done what it can: the store may be past writing until a restart
+	 */
 	if (why && !m->flow.undoing)
 		flow_fail(&m->flow, (uint32_t)ctx, why);
 	else

@@ -1,8 +1,8 @@
 /*
  * actors/shared/notes.h - what clients are told of an operation: to its owner, and to watchers.
  *
- * A client of 0 is nobody: the connection went, or there never was one. A note that finds no room is
- * lost; nothing waits for one.
+ * A client of 0 is nobody: the connection went, or there never was one. A note that finds no room
+ * is lost; nothing waits for one.
  */
 #ifndef ACTORS_SHARED_NOTES_H
 #define ACTORS_SHARED_NOTES_H

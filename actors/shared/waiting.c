@@ -43,7 +43,7 @@ bool waiting_took(struct waiting *w, const struct letter *l, letter_fn *fn)
 	}
 	k = w->count < WAITING_MAX ? malloc(sizeof(*k) + l->packed.n) : NULL;
 	if (!k) {
-		fail(&why, ERR_busy, "the daemon is starting and has no room for more requests");
+		fail(&why, ERR_busy, "too many requests wait already");
 		refuse(w->me, l->reply, &why);
 		return true;
 	}
@@ -95,4 +95,10 @@ void waiting_end(struct waiting *w, void *state, const struct why *why)
 			hand_over(w, state, k);
 		free(k);
 	}
+}
+
+void waiting_again(struct waiting *w)
+{
+	w->ready = false;
+	w->why.code = OK;
 }

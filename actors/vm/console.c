@@ -2,8 +2,8 @@
  * console.c - a machine's console: what its VMM prints on the serial line, kept in two files of
  * bounded size, with a short tail in memory that tells why a guest died.
  *
- * A guest that floods its console slows itself down: reading rests when an allowance is used up, and
- * the VMM then holds the guest's port back.
+ * A guest that floods its console slows itself down: reading rests when an allowance is used up,
+ * and the VMM then holds the guest's port back.
  */
 #include "base/log.h"
 #include "actors/vm/vm.h"
@@ -26,7 +26,8 @@ static void older(const struct machine *m, char *out, size_t size)
 
 static void keep_tail(struct console *c, const uint8_t *p, size_t n)
 {
-	size_t keep = MIN(n, (size_t)CONSOLE_TAIL), old = MIN((size_t)c->tail_n, CONSOLE_TAIL - keep);
+	size_t keep = MIN(n, (size_t)CONSOLE_TAIL),
+	       old = MIN((size_t)c->tail_n, CONSOLE_TAIL - keep);
 
 	memmove(c->tail, c->tail + c->tail_n - old, old);
 	memcpy(c->tail + old, p + n - keep, keep);

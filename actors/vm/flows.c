@@ -61,7 +61,6 @@ static void kernel_held(void *state, uint64_t ctx, const struct why *why, const 
 static enum flow_said take_image(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
-	bool unnamed = str_eq(m->kernel, "-");
 	struct image_hold image = { .vm = m->id };
 	struct kernel_hold kernel = { .vm = m->id };
 
@@ -70,7 +69,7 @@ static enum flow_said take_image(void *owner UNUSED, struct flow *f)
 		kernel.id = m->kernel_id;
 	} else {
 		image.image = m->r.image;
-		kernel.kernel = unnamed ? m->v->env->config->default_kernel : m->r.kernel;
+		kernel.kernel = m->r.kernel ? m->r.kernel : m->v->env->config->default_kernel;
 	}
 	m->holds_due = 2;
 	ask(m->v->me, LETTER_image_hold, &image, HOLD_MS, image_held, late_name(m, f));
@@ -167,16 +166,16 @@ static enum flow_said end_vmm(void *owner UNUSED, struct flow *f)
 /* ---- boot: until the agent says hello ---- */
 
 /*
- * KVM can open and still hang every guest (a paravirtual backend below us); only a guest that reached
- * userspace proves it. So the first boot with it is a trial, and after a failed one machines of this
- * host boot are emulated.
+ * KVM can open and still hang every guest (a paravirtual backend below us); only a guest that
+ * reached userspace proves it. So the first boot with it is a trial, and after a failed one
+ * machines of this host boot are emulated.
  */
 static void trial_over(void *ctx)
 {
 	struct machine *m = ctx;
 
-	log_line(LOG_WARN, "vm", "kvm hangs guests on this host, emulating from now on", "vm", m->id,
-		NULL);
+	log_line(LOG_WARN, "vm", "kvm hangs guests on this host, emulating from now on", "vm",
+		m->id, NULL);
 	m->v->kvm_hangs = true;
 	m->kvm_on_trial = false;
 	m->r.accel = accel_auto;
@@ -202,7 +201,8 @@ static void clock_set(void *ctx, const struct why *why, struct bytes result UNUS
 	struct machine *m = ctx;
 
 	if (why)
-		log_line(LOG_WARN, "vm", "guest's clock not set", "vm", m->id, "why", why->text, NULL);
+		log_line(LOG_WARN, "vm", "guest's clock not set", "vm", m->id, "why", why->text,
+			NULL);
 	flow_done(&m->flow, m->hello_ticket);
 }
 
@@ -253,7 +253,8 @@ static enum flow_said shut_down_guest(void *owner UNUSED, struct flow *f)
 		return FLOW_DONE;
 	await_end(m, f);
 	world_timer(m->v->world, &m->patience, ms, patience_over, m);
-	if (rpc_ask(m->link.rpc, &letter_kinds[LETTER_agent_shutdown], &down, going_down, m, &why)) {
+	if (rpc_ask(m->link.rpc, &letter_kinds[LETTER_agent_shutdown], &down, going_down, m,
+		    &why)) {
 		m->wants_end = false;
 		world_timer_stop(&m->patience);
 		return FLOW_DONE;
@@ -301,8 +302,8 @@ const struct flow_kind vm_delete_flow = { "vm.delete", delete_steps, COUNT(delet
 
 const struct flow_kind *vm_flow_by_name(const char *name)
 {
-	static const struct flow_kind *const all[] = { &vm_create_flow, &vm_make_flow, &vm_start_flow,
-		&vm_stop_flow, &vm_delete_flow };
+	static const struct flow_kind *const all[] = { &vm_create_flow, &vm_make_flow,
+		&vm_start_flow, &vm_stop_flow, &vm_delete_flow };
 
 	for (size_t i = 0; i < COUNT(all); i++)
 		if (str_eq(all[i]->name, name))
@@ -332,8 +333,13 @@ static void journal(void *owner, struct flow *f, bool over)
 	struct vmd *v = owner;
 	struct machine *m = f->subject;
 	struct arena a = { .max = 64 * KiB };
-	struct flow_record r = { .op = f->op, .kind = f->kind->name, .subject = m->id,
-		.at = f->journaled, .undoing = f->undoing, .detach = f->detach, .has_detach = true };
+	struct flow_record r = { .op = f->op,
+		.kind = f->kind->name,
+		.subject = m->id,
+		.at = f->journaled,
+		.undoing = f->undoing,
+		.detach = f->detach,
+		.has_detach = true };
 	struct store_put puts[2] = { { .table = store_table_flow }, { .table = store_table_vm } };
 	struct store_write w = { .puts = { puts, 2 } };
 	struct why why;
@@ -343,7 +349,8 @@ static void journal(void *owner, struct flow *f, bool over)
 		m->r.made = true;
 	puts[0].key = arena_fmt(&a, "vm-%s", m->id);
 	puts[1].key = m->id;
-	if (!over && record_put(&puts[0], store_table_flow, puts[0].key, &shape_flow_record, &r, &a, &why))
+	if (!over && record_put(&puts[0], store_table_flow, puts[0].key, &shape_flow_record, &r, &a,
+			     &why))
 		log_line(LOG_ERROR, "vm", "cannot pack a journal entry", "why", why.text, NULL);
 	if (!gone)
 		machine_save(m, &puts[1], &a);

@@ -26,8 +26,8 @@ enum err layer_choose(enum layer *layer, struct why *why)
 	return fail_hint(why, "use qcow2, reflink or copy");
 }
 
-static enum err make_one(struct machine *m, const char *leaf, const char *from, uint64_t size,
-	struct why *why)
+static enum err make_one(
+	struct machine *m, const char *leaf, const char *from, uint64_t size, struct why *why)
 {
 	char path[64];
 
@@ -75,8 +75,11 @@ static enum err copy_next(struct machine *m, struct why *why)
 	char from_dir[64], to_dir[64];
 	struct child_file extra = { .area = STATE, .path = from_dir, .directory = true, .as = 4 };
 	struct work_copy body = { .to = work ? leaves[layer_copy].work : leaves[layer_copy].root };
-	struct job_spec spec = { .world = m->v->world, .kind = LETTER_work_copy, .body = &body,
-		.dir = to_dir, .extra = &extra };
+	struct job_spec spec = { .world = m->v->world,
+		.kind = LETTER_work_copy,
+		.body = &body,
+		.dir = to_dir,
+		.extra = &extra };
 	char *slash;
 
 	str_copy(from_dir, sizeof(from_dir), work ? m->boot.work : m->boot.root);

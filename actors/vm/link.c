@@ -32,8 +32,10 @@ static void on_hello(struct machine *m, struct bytes params)
 	struct agent_hello hello;
 	struct why why;
 
-	if (shape_read(&shape_agent_hello, mp_over(params.p, params.n), LENIENT, &a, &hello, &why)) {
-		log_line(LOG_WARN, "vm", "hello not understood", "vm", m->id, "why", why.text, NULL);
+	if (shape_read(
+		    &shape_agent_hello, mp_over(params.p, params.n), LENIENT, &a, &hello, &why)) {
+		log_line(
+			LOG_WARN, "vm", "hello not understood", "vm", m->id, "why", why.text, NULL);
 		arena_done(&a);
 		return;
 	}
@@ -56,6 +58,8 @@ static void on_hello(struct machine *m, struct bytes params)
 	} else {
 		machine_changed(m);
 	}
+	world_timer_stop(&m->early_deadline);
+	waiting_end(&m->early, m->v, NULL);
 }
 
 static void on_agent_note(void *ctx, struct bytes method, struct bytes params)
@@ -156,6 +160,7 @@ void link_close(struct machine *m)
 	l->rpc = NULL;
 	l->chan = NULL;
 	l->hello = false;
+	waiting_again(&m->early);
 	l->finder = (struct mark_finder){ .n = 0 };
 	rpc_free(rpc);
 	chan_close(chan);
@@ -175,6 +180,26 @@ void link_reopen(struct machine *m)
 bool link_up(const struct machine *m)
 {
 	return m->link.hello;
+}
+
+static void early_over(void *ctx)
+{
+	struct machine *m = ctx;
+	struct why why;
+
+	fail_field(&why, ERR_unavailable, "vm", "the agent of %s does not answer", m->name);
+	fail_hint(&why, "see `banger vm logs %s`", m->name);
+	waiting_end(&m->early, m->v, &why);
+	waiting_again(&m->early);
+}
+
+bool link_waits(struct machine *m, const struct letter *l, letter_fn *fn)
+{
+	if (!m->child || link_up(m) || !waiting_took(&m->early, l, fn))
+		return false;
+	if (m->early.count == 1)
+		world_timer(m->v->world, &m->early_deadline, EARLY_MS, early_over, m);
+	return true;
 }
 
 void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx)

@@ -43,6 +43,7 @@ struct machine *machine_new(struct vmd *v, const struct vm_record *r, struct why
 	m->driver = &qemu_driver;
 	TAILQ_INIT(&m->sessions);
 	TAILQ_INIT(&m->queries);
+	waiting_init(&m->early, v->me);
 	m->serial = ++v->next_serial;
 	if (!table_add(&v->by_id, &m->by_id, m->id, strlen(m->id)))
 		goto fail_id;
@@ -97,6 +98,9 @@ void machine_close_links(struct machine *m)
 	fail(&gone, ERR_guest_failed, "machine %s is not running any more", m->name);
 	sessions_end(m, &gone);
 	link_close(m);
+	world_timer_stop(&m->early_deadline);
+	waiting_end(&m->early, m->v, &gone);
+	waiting_again(&m->early);
 	console_close(m);
 	if (m->control)
 		m->driver->close(m);
@@ -188,11 +192,23 @@ void machine_info(struct machine *m, bool disks, struct vm_info *ret)
 	uint64_t rss, cpu_ms, size, used;
 	char path[64];
 
-	*ret = (struct vm_info){ .id = m->id, .name = m->name, .state = machine_state(m),
-		.reason = m->child ? NULL : m->r.reason, .image = m->image, .kernel = m->kernel,
-		.driver = m->r.driver, .accel = m->r.accel, .net = m->r.net, .layer = m->r.layer,
-		.vcpus = m->r.vcpus, .memory = m->r.memory, .disk = m->r.disk, .rm = m->r.rm,
-		.created = m->r.created, .started = m->r.started, .has_started = m->r.has_started };
+	*ret = (struct vm_info){ .id = m->id,
+		.name = m->name,
+		.state = machine_state(m),
+		.reason = m->child ? NULL : m->r.reason,
+		.image = m->image,
+		.kernel = m->r.kernel,
+		.driver = m->r.driver,
+		.accel = m->r.accel,
+		.net = m->r.net,
+		.layer = m->r.layer,
+		.vcpus = m->r.vcpus,
+		.memory = m->r.memory,
+		.disk = m->r.disk,
+		.rm = m->r.rm,
+		.created = m->r.created,
+		.started = m->r.started,
+		.has_started = m->r.has_started };
 	if (m->child) {
 		ret->has_pid = ret->has_uptime_ms = true;
 		ret->pid = (uint64_t)child_pid(m->child);
@@ -218,7 +234,8 @@ void machine_save(struct machine *m, struct store_put *put, struct arena *a)
 	struct why why;
 
 	if (record_put(put, store_table_vm, m->id, &shape_vm_record, &m->r, a, &why))
-		log_line(LOG_ERROR, "vm", "cannot pack a record", "vm", m->id, "why", why.text, NULL);
+		log_line(LOG_ERROR, "vm", "cannot pack a record", "vm", m->id, "why", why.text,
+			NULL);
 }
 
 static void wrote(void *state UNUSED, uint64_t ctx UNUSED, const struct why *why,
@@ -270,7 +287,10 @@ void machine_changed(struct machine *m)
 {
 	const char *state = word_of(vm_state, machine_state(m));
 	char kind[32];
-	struct event e = { .kind = kind, .vm = m->id, .name = m->name, .state = state,
+	struct event e = { .kind = kind,
+		.vm = m->id,
+		.name = m->name,
+		.state = state,
 		.detail = m->child ? NULL : m->r.reason };
 
 	snprintf(kind, sizeof(kind), "vm.%s", state);
@@ -336,15 +356,17 @@ static void relaunch(struct machine *m)
 
 void machine_vmm_ended(struct machine *m, int status)
 {
-	const char *reason = reason_of(m);
+	/* an end that was asked for says nothing about the guest */
+	const char *reason = m->wants_end || m->flow.undoing ? "stopped" : reason_of(m);
 	struct why why;
 
 	machine_set_reason(m, reason);
-	log_line(LOG_INFO, "vm", "vmm ended", "vm", m->id, "name", m->name, "reason", reason, "status",
-		log_u64((uint64_t)(status & 0xffff)).s, NULL);
-	fail(&why, ERR_vmm_failed, "the machine's process ended (%s) before its agent answered", reason);
-	fail_hint(&why, "see `banger vm logs %s` and %s/vm/%s/vmm.log", m->name, m->v->env->state_dir,
-		m->id);
+	log_line(LOG_INFO, "vm", "vmm ended", "vm", m->id, "name", m->name, "reason", reason,
+		"status", log_u64((uint64_t)(status & 0xffff)).s, NULL);
+	fail(&why, ERR_vmm_failed, "the machine's process ended (%s) before its agent answered",
+		reason);
+	fail_hint(&why, "see `banger vm logs %s` and %s/vm/%s/vmm.log", m->name,
+		m->v->env->state_dir, m->id);
 	machine_close_links(m);
 	machine_vmm_gone(m);
 	if (m->relaunch) {

@@ -19,8 +19,8 @@ static const char *const nouns[] = { "acorn", "anchor", "anvil", "badger", "beac
 	"fjord", "forest", "fox", "gecko", "glacier", "grove", "harbor", "hawk", "hazel", "heron",
 	"island", "ivy", "jay", "lagoon", "lark", "linden", "lynx", "maple", "marten", "meadow",
 	"mesa", "moss", "newt", "oak", "orchid", "osprey", "otter", "owl", "pebble", "pine",
-	"plover", "quail", "raven", "reef", "ridge", "river", "robin", "sparrow", "spruce",
-	"stone", "summit", "swan", "thistle", "tide", "tiger", "trout", "valley", "willow", "wren" };
+	"plover", "quail", "raven", "reef", "ridge", "river", "robin", "sparrow", "spruce", "stone",
+	"summit", "swan", "thistle", "tide", "tiger", "trout", "valley", "willow", "wren" };
 
 void name_generate(struct vmd *v, char out[64])
 {

@@ -55,10 +55,10 @@ static bool make_room(struct vmd *v)
 	if (v->ops.count < OPS_MAX)
 		return true;
 	TAILQ_FOREACH(op, &v->op_list, entry)
-		if (op->state != op_state_running) {
-			op_free(v, op);
-			return true;
-		}
+	if (op->state != op_state_running) {
+		op_free(v, op);
+		return true;
+	}
 	return false;
 }
 
@@ -74,6 +74,7 @@ struct op *op_new(struct vmd *v, enum op_kind kind, struct machine *m, const str
 	op->id = v->next_op++ << ID_MARK_BITS | ID_MARK_VM;
 	op->kind = kind;
 	op->client = detach ? 0 : l->client;
+	op->listener = l->client;
 	op->reply = l->reply;
 	op->began_ms = world_now_ms(v->world);
 	op->timeout_ms = UINT64_MAX;
@@ -95,7 +96,8 @@ struct op *op_find(struct vmd *v, uint64_t id)
 	return l ? CONTAINER_OF(l, struct op, by_id) : NULL;
 }
 
-void op_stage_news(struct vmd *v, struct op *op, const char *stage, enum flow_news news, uint64_t ms)
+void op_stage_news(
+	struct vmd *v, struct op *op, const char *stage, enum flow_news news, uint64_t ms)
 {
 	static const enum stage_state states[] = {
 		[FLOW_STEP_BEGUN] = stage_state_begun,
@@ -115,10 +117,17 @@ void op_stage_news(struct vmd *v, struct op *op, const char *stage, enum flow_ne
 			op->stages[i].ms = ms;
 		op->stages_n = MAX(op->stages_n, i + 1);
 	}
-	note_stage(v->me, op->client, op->id, stage, state, ms, NULL);
-	note_event(v->me, v->world, &(struct event){ .kind = "op.stage", .vm = op->vm,
-		.name = op->name, .op = op->id, .has_op = true, .stage = stage,
-		.state = word_of(stage_state, state), .ms = ms, .has_ms = true });
+	note_stage(v->me, op->listener, op->id, stage, state, ms, NULL);
+	note_event(v->me, v->world,
+		&(struct event){ .kind = "op.stage",
+			.vm = op->vm,
+			.name = op->name,
+			.op = op->id,
+			.has_op = true,
+			.stage = stage,
+			.state = word_of(stage_state, state),
+			.ms = ms,
+			.has_ms = true });
 }
 
 static void answer_op(struct vmd *v, struct op *op, struct machine *m, const struct why *why)
@@ -144,16 +153,22 @@ void op_finish(struct vmd *v, struct op *op, struct machine *m, const struct why
 	uint64_t now = world_now_ms(v->world);
 
 	op->ended_ms = now;
-	op->state = !why			     ? op_state_done
-		    : why->code == ERR_cancelled ? op_state_cancelled
-						 : op_state_failed;
+	op->state = !why                       ? op_state_done :
+		    why->code == ERR_cancelled ? op_state_cancelled :
+						 op_state_failed;
 	if (why)
 		op->why = *why;
-	note_done(v->me, op->client, op->id, op->state, now - op->began_ms, op->vm, why);
-	note_event(v->me, v->world, &(struct event){ .kind = "op.done", .vm = op->vm,
-		.name = op->name, .op = op->id, .has_op = true,
-		.state = word_of(op_state, op->state), .ms = now - op->began_ms, .has_ms = true,
-		.detail = why ? why->text : NULL });
+	note_done(v->me, op->listener, op->id, op->state, now - op->began_ms, op->vm, why);
+	note_event(v->me, v->world,
+		&(struct event){ .kind = "op.done",
+			.vm = op->vm,
+			.name = op->name,
+			.op = op->id,
+			.has_op = true,
+			.state = word_of(op_state, op->state),
+			.ms = now - op->began_ms,
+			.has_ms = true,
+			.detail = why ? why->text : NULL });
 	answer_op(v, op, m, why);
 	if (!v->forget_ops.w)
 		forget_due(v);

@@ -2,8 +2,8 @@
  * qemu.c - the QEMU driver: a microvm with virtio-mmio devices, its three sockets (control, agent,
  * console), and a command line that says all of it.
  *
- * The sockets listen before the process runs, so nothing waits for them to appear and nothing of the
- * first output is lost. As root the VMM opens its files and then changes to the plain uid.
+ * The sockets listen before the process runs, so nothing waits for them to appear and nothing of
+ * the first output is lost. As root the VMM opens its files and then changes to the plain uid.
  */
 #include <unistd.h>
 
@@ -21,8 +21,8 @@ static enum err find_qemu(struct vmd *v, struct why *why)
 #endif
 	if (v->qemu[0])
 		return OK;
-	return world_find_program(v->world, v->env->config->qemu_bin, name, v->qemu,
-		sizeof(v->qemu), why);
+	return world_find_program(
+		v->world, v->env->config->qemu_bin, name, v->qemu, sizeof(v->qemu), why);
 }
 
 static enum err probe(struct vmd *v, struct why *why)
@@ -75,7 +75,8 @@ static void kernel_line(struct machine *m, const struct host_facts *host, struct
 	if (m->r.home)
 		buf_fmt(b, " banger.home=%s", m->r.home);
 	if (m->use)
-		buf_fmt(b, " banger.uid=%llu banger.gid=%llu", (unsigned long long)m->use->facts.uid,
+		buf_fmt(b, " banger.uid=%llu banger.gid=%llu",
+			(unsigned long long)m->use->facts.uid,
 			(unsigned long long)m->use->facts.gid);
 	if (m->r.net == net_nat)
 		buf_str(b, " banger.ip=10.0.2.15/24 banger.gw=10.0.2.2 banger.dns=10.0.2.3");
@@ -221,7 +222,9 @@ static enum err launch(struct machine *m, struct why *why)
 	char qmp[64], agent[64], console[64], log[64];
 	struct child_spec spec = { .sockets = { { qmp, QMP_FD }, { agent, AGENT_FD },
 					   { console, CONSOLE_FD } },
-		.sockets_n = 3, .log = log, .outlives = true };
+		.sockets_n = 3,
+		.log = log,
+		.outlives = true };
 	struct args a = { .mem = { .max = 256 * KiB } };
 	struct host_facts host;
 	struct child *child;
@@ -259,7 +262,10 @@ static enum err adopt(struct machine *m, struct why *why)
 		vmm_exited, m, &m->child, why);
 	if (e)
 		return e;
-	m->started_ms = world_now_ms(m->v->world);
+	m->started_ms =
+		world_now_ms(m->v->world) -
+		MIN(world_now_ms(m->v->world),
+			world_unix_ms(m->v->world) - MIN(m->r.started, world_unix_ms(m->v->world)));
 	return connect_all(m, why);
 }
 

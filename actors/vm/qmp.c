@@ -29,9 +29,9 @@ static enum qmp_event event_of(json_t *o)
 	if (!name)
 		return json_object_get(o, "QMP") ? QMP_GREETING : QMP_OTHER;
 	if (str_eq(name, "SHUTDOWN"))
-		return reason && str_eq(reason, "guest-reset") ? QMP_RESET
-		       : truthy(data, "guest")			? QMP_SHUTDOWN
-								: QMP_OTHER;
+		return reason && str_eq(reason, "guest-reset") ? QMP_RESET :
+		       truthy(data, "guest")                   ? QMP_SHUTDOWN :
+								 QMP_OTHER;
 	if (str_eq(name, "VSERPORT_CHANGE") && truthy(data, "open"))
 		return QMP_PORT_OPENED;
 	return QMP_OTHER;

@@ -1,6 +1,6 @@
 /*
- * query.c - questions that the guest's agent answers: health, ports, stats. Each has a deadline, so a
- * hung guest costs its asker an error and nobody else anything.
+ * query.c - questions that the guest's agent answers: health, ports, stats. Each has a deadline,
+ * so a hung guest costs its asker an error and nobody else anything.
  */
 #include "actors/vm/vm.h"
 
@@ -8,9 +8,9 @@ enum { QUERY_MS = 10000, STATS_MS = 3000 };
 
 static enum letter_id agent_letter(enum letter_id id)
 {
-	return id == LETTER_vm_health ? LETTER_agent_health
-	       : id == LETTER_vm_ports ? LETTER_agent_ports
-				       : LETTER_agent_stats;
+	return id == LETTER_vm_health ? LETTER_agent_health :
+	       id == LETTER_vm_ports  ? LETTER_agent_ports :
+					LETTER_agent_stats;
 }
 
 static void query_free(struct query *q)
@@ -80,20 +80,21 @@ static struct machine *find(struct vmd *v, const struct letter *l, const char *r
 	if (!m) {
 		fail_field(&why, ERR_not_found, "vm", "no machine '%s'", ref);
 		fail_hint(&why, "`banger vm list` shows the machines");
-	} else if (!link_up(m) && l->kind != LETTER_vm_stats) {
-		fail_field(&why, m->child ? ERR_unavailable : ERR_conflict, "vm",
-			m->child ? "the agent of %s does not answer (yet)" : "machine %s is not running",
-			m->name);
-	} else {
+	} else if (link_up(m) || l->kind == LETTER_vm_stats) {
 		return m;
+	} else if (link_waits(m, l, query_agent)) {
+		return NULL;
+	} else {
+		fail_field(&why, ERR_conflict, "vm", "machine %s is not running", m->name);
 	}
 	refuse(v->me, l->reply, &why);
 	return NULL;
 }
 
-void query_agent(struct vmd *v, const struct letter *l, const struct vm_only *body)
+void query_agent(void *state, const struct letter *l, const void *body)
 {
-	struct machine *m = find(v, l, body->vm);
+	struct vmd *v = state;
+	struct machine *m = find(v, l, ((const struct vm_only *)body)->vm);
 	struct nothing none;
 	struct query *q;
 	struct why why;

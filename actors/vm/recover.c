@@ -38,7 +38,8 @@ static void probation_failed(void *ctx)
 	struct why why;
 
 	m->on_probation = false;
-	log_line(LOG_WARN, "vm", "its agent did not answer after the daemon's restart", "vm", m->id, NULL);
+	log_line(LOG_WARN, "vm", "its agent did not answer after the daemon's restart", "vm", m->id,
+		NULL);
 	fail(&why, ERR_timeout, "the daemon was restarted, and the agent did not answer after it");
 	flow_recover(&m->flow, kind, &m->v->host, m, ID_MARK_VM, journaled, &why);
 }
@@ -49,12 +50,16 @@ static void on_saved(void *state, uint64_t ctx, const struct why *why, const voi
 	struct machine *m = machine_by_serial(state, (uint32_t)ctx);
 
 	if (m && why)
-		log_line(LOG_ERROR, "vm", "record not written", "vm", m->id, "why", why->text, NULL);
+		log_line(
+			LOG_ERROR, "vm", "record not written", "vm", m->id, "why", why->text, NULL);
 	if (m)
 		machine_changed(m);
 }
 
-/* The journal entry goes, the record stays: the machine is as good as one that booted undisturbed. */
+/*
+ * The journal entry goes, the record stays: the machine is as good as one that booted
+ * undisturbed.
+ */
 void vm_probation_over(struct machine *m)
 {
 	struct arena a = { .max = 64 * KiB };
@@ -108,7 +113,8 @@ static void settle_flow(struct machine *m, const struct open_flow *o)
 	bool alive = take_back(m);
 	struct why why;
 
-	if (alive && o->detach && !o->undoing && !o->kind->forward_only && o->at == o->kind->count) {
+	if (alive && o->detach && !o->undoing && !o->kind->forward_only &&
+		o->at == o->kind->count) {
 		m->on_probation = true;
 		m->flow.kind = o->kind;
 		m->flow.journaled = o->at;
@@ -127,10 +133,10 @@ static void settle_machine(struct machine *m)
 		take_back(m);
 		machine_delete_for(m, NULL);
 	} else if (had_pid && !take_back(m)) {
-		machine_set_reason(m, str_eq(m->r.boot_id ? m->r.boot_id : "",
-					      world_boot_id(m->v->world))
-					      ? "vmm_died"
-					      : "host_reboot");
+		machine_set_reason(
+			m, str_eq(m->r.boot_id ? m->r.boot_id : "", world_boot_id(m->v->world)) ?
+				   "vmm_died" :
+				   "host_reboot");
 		machine_vmm_gone(m);
 		machine_write(m);
 	}
@@ -187,7 +193,8 @@ static void sweep(struct vmd *v)
 		struct sweep s = { v, areas[i] };
 
 		if (world_list(v->world, areas[i], "vm", sweep_one, &s, &why))
-			log_line(LOG_WARN, "vm", "cannot look for leftovers", "why", why.text, NULL);
+			log_line(
+				LOG_WARN, "vm", "cannot look for leftovers", "why", why.text, NULL);
 	}
 }
 
@@ -250,15 +257,19 @@ static void take_flow(void *ctx, const char *key UNUSED, const void *record)
 		void *p = realloc(load->open, cap * sizeof(*load->open));
 
 		if (!p || cap > 2 * OPEN_FLOWS_MAX) {
-			log_line(LOG_ERROR, "vm", "journal entry not loaded", "vm", r->subject, NULL);
+			log_line(LOG_ERROR, "vm", "journal entry not loaded", "vm", r->subject,
+				NULL);
 			return;
 		}
 		load->open = p;
 		load->open_cap = cap;
 	}
 	o = &load->open[load->open_n++];
-	*o = (struct open_flow){ .kind = kind, .op = r->op, .at = (unsigned)r->at,
-		.undoing = r->undoing, .detach = r->has_detach && r->detach };
+	*o = (struct open_flow){ .kind = kind,
+		.op = r->op,
+		.at = (unsigned)r->at,
+		.undoing = r->undoing,
+		.detach = r->has_detach && r->detach };
 	str_copy(o->vm, sizeof(o->vm), r->subject);
 }
 
@@ -288,9 +299,17 @@ void vm_load(struct vmd *v)
 
 	must(load); /* at start: without it there is no daemon */
 	load->v = v;
-	load->vms = (struct record_scan){ .me = v->me, .table = store_table_vm,
-		.shape = &shape_vm_record, .row = take_machine, .done = loaded_vms, .ctx = load };
-	load->flows = (struct record_scan){ .me = v->me, .table = store_table_flow,
-		.shape = &shape_flow_record, .row = take_flow, .done = loaded_flows, .ctx = load };
+	load->vms = (struct record_scan){ .me = v->me,
+		.table = store_table_vm,
+		.shape = &shape_vm_record,
+		.row = take_machine,
+		.done = loaded_vms,
+		.ctx = load };
+	load->flows = (struct record_scan){ .me = v->me,
+		.table = store_table_flow,
+		.shape = &shape_flow_record,
+		.row = take_flow,
+		.done = loaded_flows,
+		.ctx = load };
 	record_scan(&load->vms);
 }

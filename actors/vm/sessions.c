@@ -1,7 +1,7 @@
 /*
  * sessions.c - streams between clients and agents: programs and trees. The daemon passes bytes and
- * credit on and grants none itself, so a reader who stops stalls its own stream and nothing else; it
- * only counts, so that who sends more than was granted is found out.
+ * credit on and grants none itself, so a reader who stops stalls its own stream and nothing else;
+ * it only counts, so that who sends more than was granted is found out.
  */
 #include <signal.h>
 
@@ -28,8 +28,8 @@ static struct session *session_find(struct vmd *v, uint64_t stream)
 	return l ? CONTAINER_OF(l, struct session, by_stream) : NULL;
 }
 
-struct session *session_new(struct machine *m, enum session_kind kind, const struct letter *l,
-	struct why *why)
+struct session *session_new(
+	struct machine *m, enum session_kind kind, const struct letter *l, struct why *why)
 {
 	struct vmd *v = m->v;
 	struct session *s = m->sessions_n < SESSIONS_MAX ? calloc(1, sizeof(*s)) : NULL;
@@ -88,7 +88,8 @@ void sessions_end(struct machine *m, const struct why *why)
 /* ---- beginning ---- */
 
 /* The running machine that a letter names, with its agent there; else it is refused. */
-static struct machine *with_agent(struct vmd *v, const struct letter *l, const char *ref)
+static struct machine *with_agent(
+	struct vmd *v, const struct letter *l, const char *ref, letter_fn *again)
 {
 	struct machine *m = machine_find(v, ref);
 	struct why why;
@@ -100,12 +101,12 @@ static struct machine *with_agent(struct vmd *v, const struct letter *l, const c
 		fail_field(&why, ERR_conflict, "vm", "machine %s is %s", m->name,
 			word_of(vm_state, machine_state(m)));
 		fail_hint(&why, "start it with `banger vm start %s`", m->name);
-	} else if (!link_up(m)) {
-		fail_field(&why, ERR_unavailable, "vm", "the agent of %s does not answer (yet)", m->name);
-		fail_hint(&why, "wait with `banger vm wait %s`, or see `banger vm logs %s`", m->name,
-			m->name);
-	} else {
+	} else if (link_up(m)) {
 		return m;
+	} else if (link_waits(m, l, again)) {
+		return NULL;
+	} else {
+		fail_field(&why, ERR_unavailable, "vm", "the agent of %s does not answer", m->name);
 	}
 	refuse(v->me, l->reply, &why);
 	return NULL;
@@ -140,7 +141,8 @@ static void begun(void *ctx, const struct why *why, struct bytes result)
 	struct stream_begun b;
 	struct why bad;
 
-	if (!why && shape_read(&shape_stream_begun, mp_over(result.p, result.n), LENIENT, &a, &b, &bad))
+	if (!why &&
+		shape_read(&shape_stream_begun, mp_over(result.p, result.n), LENIENT, &a, &b, &bad))
 		why = &bad;
 	arena_done(&a);
 	if (why) {
@@ -206,14 +208,19 @@ static enum err check_sizes(const struct vm_exec *q, struct why *why)
 	for (uint32_t i = 0; i < q->env.n; i++)
 		bytes += strlen(q->env.v[i]) + 1;
 	return bytes > 512 * KiB ? fail_field(why, ERR_too_large, "argv",
-					   "argv and env are over 512 KiB together")
-				 : OK;
+					   "argv and env are over 512 KiB together") :
+				   OK;
 }
 
-void session_exec(struct vmd *v, const struct letter *l, const struct vm_exec *q)
+void session_exec(void *state, const struct letter *l, const void *body)
 {
-	struct machine *m = with_agent(v, l, q->vm);
-	struct agent_exec x = { .cwd = q->cwd, .user = q->user, .stdin = q->stdin, .pty = q->pty,
+	const struct vm_exec *q = body;
+	struct vmd *v = state;
+	struct machine *m = with_agent(v, l, q->vm, session_exec);
+	struct agent_exec x = { .cwd = q->cwd,
+		.user = q->user,
+		.stdin = q->stdin,
+		.pty = q->pty,
 		.early = q->has_early && q->early };
 	struct why why;
 
@@ -231,19 +238,24 @@ void session_exec(struct vmd *v, const struct letter *l, const struct vm_exec *q
 		begin(m, SESSION_EXEC, l, LETTER_agent_exec, &x);
 }
 
-void session_put(struct vmd *v, const struct letter *l, const struct vm_put *q)
+void session_put(void *state, const struct letter *l, const void *body)
 {
-	struct machine *m = with_agent(v, l, q->vm);
-	struct agent_put p = { .path = q->path, .user = q->user,
-		.parents = q->has_parents && q->parents };
+	const struct vm_put *q = body;
+	struct vmd *v = state;
+	struct machine *m = with_agent(v, l, q->vm, session_put);
+	struct agent_put p = {
+		.path = q->path, .user = q->user, .parents = q->has_parents && q->parents
+	};
 
 	if (m)
 		begin(m, SESSION_PUT, l, LETTER_agent_put, &p);
 }
 
-void session_get(struct vmd *v, const struct letter *l, const struct vm_get *q)
+void session_get(void *state, const struct letter *l, const void *body)
 {
-	struct machine *m = with_agent(v, l, q->vm);
+	const struct vm_get *q = body;
+	struct vmd *v = state;
+	struct machine *m = with_agent(v, l, q->vm, session_get);
 	struct agent_get g = { .path = q->path, .follow = q->has_follow && q->follow };
 
 	if (m)
@@ -258,8 +270,8 @@ static void to_agent(struct session *s, enum letter_id id, const void *body)
 
 	if (s->agent_stream && s->m->link.rpc &&
 		rpc_note(s->m->link.rpc, &letter_kinds[id], body, &why))
-		log_line(LOG_WARN, "vm", "letter to the agent lost", "vm", s->m->id, "why", why.text,
-			NULL);
+		log_line(LOG_WARN, "vm", "letter to the agent lost", "vm", s->m->id, "why",
+			why.text, NULL);
 }
 
 static void broke_rules(struct session *s, const char *what)
@@ -346,8 +358,8 @@ static struct session *by_agent_stream(struct machine *m, uint64_t stream)
 	struct session *s;
 
 	TAILQ_FOREACH(s, &m->sessions, entry)
-		if (s->agent_stream == stream && stream != 0)
-			return s;
+	if (s->agent_stream == stream && stream != 0)
+		return s;
 	return NULL;
 }
 

@@ -2,8 +2,8 @@
  * vm.c - the vm actor: machines from making to deletion, and everything a client may ask of one.
  *
  * What it is for: to keep "wanted" (the record) and "there" (the host) the same, and to let clients
- * into the guests. How a machine is made is in flows.c, what a restart finds in recover.c, streams in
- * sessions.c. Never touches a file or process but through the world.
+ * into the guests. How a machine is made is in flows.c, what a restart finds in recover.c,
+ * streams in sessions.c. Never touches a file or process but through the world.
  */
 #include "actors/vm/vm.h"
 
@@ -24,8 +24,8 @@ static void no_such(struct vmd *v, const struct letter *l, const char *ref)
 
 /* ---- letters in: creation ---- */
 
-static enum err check_create(struct vmd *v, const struct vm_create *q, struct vm_record *r,
-	struct why *why)
+static enum err check_create(
+	struct vmd *v, const struct vm_create *q, struct vm_record *r, struct why *why)
 {
 	enum err e;
 
@@ -33,8 +33,8 @@ static enum err check_create(struct vmd *v, const struct vm_create *q, struct vm
 		return fail(why, ERR_busy, "%d machines exist, one more is refused", MACHINES_MAX);
 	if (q->name && machine_find(v, q->name)) {
 		fail_field(why, ERR_exists, "name", "a machine '%s' exists", q->name);
-		return fail_hint(why, "delete it with `banger vm delete %s`, or choose another name",
-			q->name);
+		return fail_hint(why,
+			"delete it with `banger vm delete %s`, or choose another name", q->name);
 	}
 	if (r->driver == driver_firecracker)
 		return fail_field(why, ERR_unsupported, "driver",
@@ -44,8 +44,8 @@ static enum err check_create(struct vmd *v, const struct vm_create *q, struct vm
 	return e ? e : qemu_driver.probe(v, why);
 }
 
-static void record_from(struct vmd *v, const struct vm_create *q, char id[11], char name[64],
-	struct vm_record *r)
+static void record_from(
+	struct vmd *v, const struct vm_create *q, char id[11], char name[64], struct vm_record *r)
 {
 	const struct config *c = v->env->config;
 
@@ -58,7 +58,7 @@ static void record_from(struct vmd *v, const struct vm_create *q, char id[11], c
 		.id = id,
 		.name = name,
 		.image = q->image ? q->image : c->default_image,
-		.kernel = q->kernel ? q->kernel : "-",
+		.kernel = q->kernel,
 		.driver = q->has_driver ? q->driver : c->driver,
 		.accel = q->has_accel ? q->accel : c->accel,
 		.net = q->has_net ? q->net : c->net,
@@ -123,7 +123,9 @@ static void on_create_status(void *state, const struct letter *l, const void *bo
 		refuse(v->me, l->reply, &why);
 		return;
 	}
-	s = (struct vm_create_status){ .op = op->id, .state = op->state, .vm = op->vm,
+	s = (struct vm_create_status){ .op = op->id,
+		.state = op->state,
+		.vm = op->vm,
 		.name = op->name,
 		.ms = (op->state == op_state_running ? world_now_ms(v->world) : op->ended_ms) -
 		      op->began_ms };
@@ -202,8 +204,8 @@ static void on_cancel(void *state, const struct letter *l, const void *body)
 	struct why why;
 
 	if (!op) {
-		fail_field(&why, ERR_not_found, "op", "no operation %llu",
-			(unsigned long long)q->op);
+		fail_field(
+			&why, ERR_not_found, "op", "no operation %llu", (unsigned long long)q->op);
 		refuse(v->me, l->reply, &why);
 		return;
 	}
@@ -225,7 +227,8 @@ static void on_list(void *state, const struct letter *l, const void *body)
 {
 	const struct vm_list *q = body;
 	struct vmd *v = state;
-	struct machine **all = arena_take(l->arena, (v->by_id.count + 1) * sizeof(struct machine *));
+	struct machine **all =
+		arena_take(l->arena, (v->by_id.count + 1) * sizeof(struct machine *));
 	uint64_t limit = q->has_limit ? q->limit : 500;
 	struct vm_listed listed = { .more = false };
 	uint32_t n = 0;
@@ -279,29 +282,9 @@ static void on_show(void *state, const struct letter *l, const void *body)
 	answer(v->me, l->reply, &s);
 }
 
-static void on_exec(void *state, const struct letter *l, const void *body)
-{
-	session_exec(state, l, body);
-}
-
-static void on_put(void *state, const struct letter *l, const void *body)
-{
-	session_put(state, l, body);
-}
-
-static void on_get(void *state, const struct letter *l, const void *body)
-{
-	session_get(state, l, body);
-}
-
 static void on_logs(void *state, const struct letter *l, const void *body)
 {
 	session_logs(state, l, body);
-}
-
-static void on_query(void *state, const struct letter *l, const void *body)
-{
-	query_agent(state, l, body);
 }
 
 /* ---- letters in: waiting ---- */
@@ -341,7 +324,8 @@ static void on_wait(void *state, const struct letter *l, const void *body)
 	w->reply = l->reply;
 	str_copy(w->vm, sizeof(w->vm), m->id);
 	TAILQ_INSERT_TAIL(&v->waiters, w, entry);
-	world_timer(v->world, &w->deadline, q->has_timeout_ms ? q->timeout_ms : 600000, wait_over, w);
+	world_timer(
+		v->world, &w->deadline, q->has_timeout_ms ? q->timeout_ms : 600000, wait_over, w);
 	machine_tell_waiters(m);
 }
 
@@ -393,6 +377,10 @@ static void client_left(struct machine *m, uint64_t client)
 
 	if (m->next && m->next->client == client)
 		m->next->client = 0;
+	if (m->next && m->next->listener == client)
+		m->next->listener = 0;
+	if (m->op && m->op->listener == client)
+		m->op->listener = 0;
 	if (m->op && m->op->client == client) {
 		m->op->client = 0;
 		fail(&why, ERR_cancelled, "the client that began it went away");
@@ -523,7 +511,7 @@ static void vm_verify(const void *state)
 		uint32_t n = 0;
 
 		TAILQ_FOREACH(s, &m->sessions, entry)
-			n++;
+		n++;
 		must(n == m->sessions_n);
 		must(!m->link.hello || m->link.rpc);
 		must(!m->link.rpc || m->child);
@@ -542,14 +530,14 @@ static const struct handler handlers[] = {
 	{ LETTER_vm_delete, on_delete },
 	{ LETTER_vm_list, on_list },
 	{ LETTER_vm_show, on_show },
-	{ LETTER_vm_exec, on_exec },
-	{ LETTER_vm_put, on_put },
-	{ LETTER_vm_get, on_get },
+	{ LETTER_vm_exec, session_exec },
+	{ LETTER_vm_put, session_put },
+	{ LETTER_vm_get, session_get },
 	{ LETTER_vm_logs, on_logs },
 	{ LETTER_vm_wait, on_wait },
-	{ LETTER_vm_health, on_query },
-	{ LETTER_vm_ports, on_query },
-	{ LETTER_vm_stats, on_query },
+	{ LETTER_vm_health, query_agent },
+	{ LETTER_vm_ports, query_agent },
+	{ LETTER_vm_stats, query_agent },
 	{ LETTER_op_cancel, on_cancel },
 	{ LETTER_stream_data, session_from_client },
 	{ LETTER_stream_credit, session_from_client },

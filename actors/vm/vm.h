@@ -1,8 +1,9 @@
 /*
  * vm/vm.h - the vm actor's own state, shared by the files of actors/vm/ and by nobody else.
  *
- * A machine's record says what is wanted and what was made; its state is derived: from its flow, and
- * from whether its VMM lives. vmd is the actor; everything hangs on it, so that dropping it drops all.
+ * A machine's record says what is wanted and what was made; its state is derived: from its flow,
+ * and from whether its VMM lives. vmd is the actor; everything hangs on it, so that dropping it
+ * drops all.
  */
 #ifndef VM_VM_H
 #define VM_VM_H
@@ -10,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "actors/roster.h"
+#include "actors/shared/waiting.h"
 #include "base/table.h"
 #include "flow/flow.h"
 #include "wire/mark.h"
@@ -22,7 +24,8 @@ enum {
 	OP_KEPT_MS = 600000, /* row B8: a finished operation can be polled for 10 minutes */
 	SESSIONS_MAX = 256, /* streams of one machine */
 	CONSOLE_TAIL = 4096, /* bytes kept in memory to tell why a guest died */
-	HANGUP_GRACE_MS = 5000 /* row A9: between HUP and KILL */
+	HANGUP_GRACE_MS = 5000, /* row A9: between HUP and KILL */
+	EARLY_MS = 15000 /* how long a letter waits for an agent that has not answered yet */
 };
 
 struct job;
@@ -53,7 +56,8 @@ struct op {
 	uint64_t id;
 	enum op_kind kind;
 	enum op_state state;
-	uint64_t client; /* 0: detached, or the daemon's own */
+	uint64_t client; /* whose going cancels it; 0: detached, or the daemon's own */
+	uint64_t listener; /* who is told of it; 0 when gone */
 	struct reply_to reply; /* serial 0: nobody waits */
 	uint64_t began_ms, ended_ms;
 	char vm[11], name[64];
@@ -159,6 +163,8 @@ struct machine {
 	TAILQ_HEAD(, session) sessions;
 	TAILQ_HEAD(, query) queries;
 	uint32_t sessions_n;
+	struct waiting early; /* letters for an agent that has not answered yet */
+	struct wtimer early_deadline;
 	struct wtimer patience; /* stop: until force; boot: until KVM's trial is over */
 	bool kvm_on_trial;
 	bool relaunch; /* its end is no end: it is started again without KVM */
@@ -191,7 +197,8 @@ struct vmd {
 	TAILQ_HEAD(, waiter) waiters;
 	uint64_t next_op, next_stream;
 	uint32_t held; /* links that are not read because the gate is full */
-	bool loaded; /* the store was read and what was open is settled; the gate listens after that */
+	/* the store was read and what was open is settled; the gate listens after that */
+	bool loaded;
 	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
 	struct reply_to counts_due; /* the gate waits for us to be loaded */
 	struct wtimer forget_ops;
@@ -234,7 +241,8 @@ const struct flow_kind *vm_flow_by_name(const char *name);
 struct op *op_new(struct vmd *v, enum op_kind kind, struct machine *m, const struct letter *l,
 	bool detach, struct why *why);
 struct op *op_find(struct vmd *v, uint64_t id);
-void op_stage_news(struct vmd *v, struct op *op, const char *stage, enum flow_news news, uint64_t ms);
+void op_stage_news(
+	struct vmd *v, struct op *op, const char *stage, enum flow_news news, uint64_t ms);
 void op_finish(struct vmd *v, struct op *op, struct machine *m, const struct why *why);
 void op_forget_all(struct vmd *v);
 /* Begins the operation's flow on the machine now, or when the flow that runs there has ended. */
@@ -253,6 +261,10 @@ void link_open(struct machine *m);
 void link_close(struct machine *m);
 void link_reopen(struct machine *m); /* the agent behind it is a new one */
 bool link_up(const struct machine *m);
+/*
+ * True: the machine runs but its agent has not answered yet, and the letter waits for it a while.
+ */
+bool link_waits(struct machine *m, const struct letter *l, letter_fn *fn);
 void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx);
 
 /* console.c */
@@ -262,20 +274,18 @@ bool console_says(const struct machine *m, const char *text);
 enum err console_read(struct machine *m, uint64_t tail, struct buf *ret, struct why *why);
 
 /* sessions.c */
-void session_exec(struct vmd *v, const struct letter *l, const struct vm_exec *q);
-void session_put(struct vmd *v, const struct letter *l, const struct vm_put *q);
-void session_get(struct vmd *v, const struct letter *l, const struct vm_get *q);
+letter_fn session_exec, session_put, session_get;
 void session_from_client(void *state, const struct letter *l, const void *body);
 void session_from_agent(struct machine *m, struct bytes method, struct bytes params);
 void sessions_end(struct machine *m, const struct why *why); /* the guest is gone */
 void sessions_client_gone(struct vmd *v, uint64_t client);
 
-struct session *session_new(struct machine *m, enum session_kind kind, const struct letter *l,
-	struct why *why);
+struct session *session_new(
+	struct machine *m, enum session_kind kind, const struct letter *l, struct why *why);
 void session_over(struct session *s); /* it came to its end: code 0 */
 
 /* query.c */
-void query_agent(struct vmd *v, const struct letter *l, const struct vm_only *q);
+letter_fn query_agent;
 void queries_end(struct machine *m, const struct why *why);
 
 /* logs.c */

@@ -191,7 +191,7 @@ static enum err fill(struct spool *s, struct source *in, struct why *why)
 			err = check_ratio(a, max, why);
 		job_tick(s->im->job, in->total, "reading the archive");
 	}
-	return err;
+	return err ? err : check_end(a, why);
 }
 
 static enum err load(struct spool *s, const char *name, struct bytes *ret, char *digest,
@@ -303,7 +303,7 @@ static enum err unpack_layer(struct spool *s, struct layer_source *l, const char
 	if (!e)
 		e = open_tar(&l->s, &tar, why);
 	if (!e)
-		e = unpack_tar(&s->im->unpack, tar, &l->s, NULL, why);
+		e = unpack_tar(&s->im->unpack, tar, &l->s, why);
 	if (!e)
 		e = source_drain(&l->s, why);
 	if (!e)

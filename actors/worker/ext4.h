@@ -39,7 +39,10 @@ struct meta {
 	struct timespec mtime, atime, ctime;
 };
 
-/* Makes an empty file system with a root directory's inode; fd must be writable and is taken over. */
+/*
+ * Makes an empty file system with a root directory's inode; fd must be writable and is taken
+ * over.
+ */
 enum err ext4_new(int fd, const struct ext4_spec *spec, struct ext4 **ret,
 	struct why *why) MUST_CHECK;
 void ext4_free(struct ext4 *fs); /* not finished: the file holds nothing of use */
@@ -47,7 +50,10 @@ void ext4_free(struct ext4 *fs); /* not finished: the file holds nothing of use 
 enum err ext4_finish(struct ext4 *fs, const uint8_t uuid[16], struct why *why) MUST_CHECK;
 uint64_t ext4_inodes_left(const struct ext4 *fs);
 
-/* A new inode with one link; directories begin with two. Content follows through struct ext4_file. */
+/*
+ * A new inode with one link; directories begin with two. Content follows through struct
+ * ext4_file.
+ */
 enum err ext4_make(struct ext4 *fs, const struct meta *m, uint32_t *ret_ino,
 	struct why *why) MUST_CHECK;
 enum err ext4_symlink(struct ext4 *fs, const struct meta *m, const char *target, uint32_t *ret_ino,

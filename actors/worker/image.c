@@ -42,7 +42,9 @@ static enum err apply_tar(struct image *im, struct source *s, struct why *why)
 	enum err e = open_tar(s, &a, why);
 
 	if (!e)
-		e = unpack_tar(&im->unpack, a, s, NULL, why);
+		e = unpack_tar(&im->unpack, a, s, why);
+	if (!e)
+		e = check_end(a, why);
 	if (!e && im->tree.count == 0)
 		e = fail(why, ERR_invalid_value, "the archive holds no files");
 	return e;

@@ -96,6 +96,16 @@ enum err job_open(struct job *j, struct why *why)
 	return j->rpc ? OK : fail(why, ERR_no_memory, "no memory for letters");
 }
 
+void job_close(struct job *j)
+{
+	rpc_free(j->rpc);
+	loop_free(j->loop);
+	buf_done(&j->params);
+	buf_done(&j->coming);
+	buf_done(&j->handed);
+	arena_done(&j->arena);
+}
+
 enum err job_wait(struct job *j, struct why *why)
 {
 	while (j->kind == LETTER_COUNT)

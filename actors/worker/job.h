@@ -35,6 +35,7 @@ struct job {
 };
 
 enum err job_open(struct job *j, struct why *why) MUST_CHECK;
+void job_close(struct job *j);
 /* Waits for the request. */
 enum err job_wait(struct job *j, struct why *why) MUST_CHECK;
 /* Its fields; obj is of the letter's own shape. */

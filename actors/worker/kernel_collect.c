@@ -135,8 +135,10 @@ static enum err collect(struct kernel *k, struct archive *a, struct source *s, s
 		const char *path;
 
 		err = next_entry(a, s, &e, why);
-		if (err || !e)
+		if (err)
 			return err;
+		if (!e)
+			return check_end(a, why);
 		if (++k->entries > ENTRIES_MAX)
 			return fail(why, ERR_too_large, "more than %d entries", ENTRIES_MAX);
 		path = archive_entry_pathname(e);

@@ -96,6 +96,7 @@ static int serve(const struct identity *who)
 	if (!e)
 		e = run(&j, &result, &why);
 	job_answer(&j, e, &result, &why);
+	job_close(&j);
 	return 0;
 }
 

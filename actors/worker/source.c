@@ -319,6 +319,14 @@ enum err next_entry(struct archive *a, struct source *s, struct archive_entry **
 	return got < ARCHIVE_WARN ? archive_fail(a, s, why) : OK;
 }
 
+/* The end of a tar is a block of zeros, which libarchive has read where there was one. */
+enum err check_end(struct archive *a, struct why *why)
+{
+	if (archive_filter_bytes(a, 0) > archive_read_header_position(a))
+		return OK;
+	return fail(why, ERR_invalid_value, "not a whole archive: it ends without its end mark");
+}
+
 enum err check_ratio(struct archive *a, uint64_t max, struct why *why)
 {
 	uint64_t out = (uint64_t)MAX(archive_filter_bytes(a, 0), 0);

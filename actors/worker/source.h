@@ -50,9 +50,9 @@ struct file_source {
 void file_source_init(struct file_source *f, int fd, uint64_t at, uint64_t n);
 
 /*
- * libarchive over a source. The first opens a tar, compressed or not; the second an ar, cpio or tar;
- * the third anything compressed as one run of bytes. Only decoders that are libraries are allowed:
- * libarchive would start programs for others.
+ * libarchive over a source. The first opens a tar, compressed or not; the second an ar, cpio or
+ * tar; the third anything compressed as one run of bytes. Only decoders that are libraries are
+ * allowed: libarchive would start programs for others.
  */
 enum err open_tar(struct source *s, struct archive **ret, struct why *why) MUST_CHECK;
 enum err open_any(struct source *s, struct archive **ret, struct why *why) MUST_CHECK;
@@ -73,6 +73,8 @@ struct archive_entry;
 /* The next entry; *ret is NULL at the end. A warning is no failure. */
 enum err next_entry(struct archive *a, struct source *s, struct archive_entry **ret,
 	struct why *why) MUST_CHECK;
+/* After the last entry of a tar: refuses one that was cut off between two entries. */
+enum err check_end(struct archive *a, struct why *why) MUST_CHECK;
 /* What libarchive or the source beneath it had to say. */
 enum err archive_fail(struct archive *a, struct source *s, struct why *why);
 

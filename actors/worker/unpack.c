@@ -47,6 +47,8 @@ static enum err read_meta(struct archive_entry *e, struct meta *m, struct why *w
 	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
 		return fail(why, ERR_invalid_value, "an owner out of range");
 	m->mode = archive_entry_mode(e) & (S_IFMT | 07777);
+	if (S_ISLNK(m->mode))
+		m->mode = S_IFLNK | 0777; /* Linux knows no others */
 	m->uid = (uint32_t)uid;
 	m->gid = (uint32_t)gid;
 	m->mtime = time_or(true, archive_entry_mtime(e), archive_entry_mtime_nsec(e),
@@ -274,14 +276,11 @@ static enum err put_entry(struct unpack *u, struct item *it, const char *path, s
 	return hard ? put_hard_link(u, it, hard, why) : put_new(u, it, why);
 }
 
-enum err unpack_tar(struct unpack *u, struct archive *a, struct source *s,
-	struct archive_entry *first, struct why *why)
+enum err unpack_tar(struct unpack *u, struct archive *a, struct source *s, struct why *why)
 {
-	struct archive_entry *e = first;
-	enum err err = OK;
+	struct archive_entry *e = NULL;
+	enum err err = next_entry(a, s, &e, why);
 
-	if (!e)
-		err = next_entry(a, s, &e, why);
 	while (!err && e) {
 		struct item it = { .a = a, .s = s, .e = e };
 		const char *path = archive_entry_pathname(e);

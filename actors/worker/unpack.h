@@ -18,9 +18,9 @@ struct unpack {
 	bool layered; /* whiteouts mean something */
 };
 
-/* All entries of a that are left, the one in `first` (may be NULL) before them. */
+/* All entries of a, which reads from s. */
 enum err unpack_tar(struct unpack *u, struct archive *a, struct source *s,
-	struct archive_entry *first, struct why *why) MUST_CHECK;
+	struct why *why) MUST_CHECK;
 
 /* Attributes of an entry that belong into an image; ACLs in the kernel's form. */
 enum { XATTRS_MAX = 64 };

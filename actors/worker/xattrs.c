@@ -25,8 +25,36 @@ static bool begins(const char *s, const char *prefix)
 	return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-static bool is_wanted(const char *name, mode_t type)
+static uint32_t get16(const uint8_t *p)
 {
+	return p[0] | (uint32_t)p[1] << 8;
+}
+
+/* An ACL that came in the kernel's form already: whole entries, known tags, in order. */
+static bool is_acl(const uint8_t *p, size_t n)
+{
+	uint32_t last = 0;
+
+	if (n < ACL_HEAD + 3 * ACL_ENTRY || n > 4096 || (n - ACL_HEAD) % ACL_ENTRY != 0 ||
+		get16(p) != ACL_VERSION || get16(p + 2) != 0)
+		return false;
+	for (size_t at = ACL_HEAD; at < n; at += ACL_ENTRY) {
+		uint32_t tag = get16(p + at);
+
+		if (tag == 0 || tag > TAG_OTHER || (tag & (tag - 1)) || tag < last ||
+			get16(p + at + 2) > 7)
+			return false;
+		last = tag;
+	}
+	return true;
+}
+
+static bool is_wanted(const char *name, mode_t type, const void *value, size_t n)
+{
+	if (str_eq(name, "system.posix_acl_access"))
+		return type != S_IFLNK && is_acl(value, n);
+	if (str_eq(name, "system.posix_acl_default"))
+		return type == S_IFDIR && is_acl(value, n);
 	if (begins(name, "user."))
 		return (type == S_IFREG || type == S_IFDIR) && name[5];
 	if (begins(name, "security."))
@@ -153,7 +181,7 @@ enum err xattrs_of(struct archive_entry *e, struct xattr_set *set, struct why *w
 	set->n = 0;
 	archive_entry_xattr_reset(e);
 	while (!err && archive_entry_xattr_next(e, &name, &value, &n) == ARCHIVE_OK)
-		if (name && is_wanted(name, type))
+		if (name && is_wanted(name, type, value, n))
 			err = add(set, name, value, n, why);
 	if (!err && type != AE_IFLNK)
 		err = add_acls(e, set, why);

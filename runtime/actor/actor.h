@@ -54,7 +54,10 @@ struct actor_class {
 	void (*close)(void *state);
 	/* Called once a turn, after letters; for sources that were held back. May be NULL. */
 	void (*turn)(void *state);
-	/* Walks its own state and must()s; run after every letter in checking builds. May be NULL. */
+	/*
+	 * Walks its own state and must()s; run after every letter in checking builds. May be
+	 * NULL.
+	 */
 	void (*verify)(const void *state);
 };
 
@@ -68,7 +71,8 @@ struct route {
 /* What the house needs of the outside; times are milliseconds, monotonic. */
 struct house_world {
 	uint64_t (*now)(void *ctx);
-	void (*wake_at)(void *ctx, uint64_t ms); /* call house_deadlines then; the latest call holds */
+	void (*wake_at)(
+		void *ctx, uint64_t ms); /* call house_deadlines then; the latest call holds */
 	void *ctx;
 };
 
@@ -93,11 +97,11 @@ void house_deadlines(struct house *h);
 /* Between actors. */
 
 /* Result and refusal of an ask. why is NULL on success; result is the struct of the `out` shape. */
-typedef void answer_fn(void *state, uint64_t ctx, const struct why *why, const void *result,
-	struct arena *arena);
+typedef void answer_fn(
+	void *state, uint64_t ctx, const struct why *why, const void *result, struct arena *arena);
 /* The same, packed: for who only passes it on. */
-typedef void packed_answer_fn(void *state, uint64_t ctx, const struct why *why,
-	struct bytes result);
+typedef void packed_answer_fn(
+	void *state, uint64_t ctx, const struct why *why, struct bytes result);
 
 /* Refused quietly (with a count) when the receiver's mailbox is full; OK otherwise. */
 enum err tell(struct actor *me, unsigned kind, const void *body);
@@ -109,11 +113,12 @@ void ask(struct actor *me, unsigned kind, const void *body, uint64_t deadline_ms
 	uint64_t ctx);
 
 /* The same on behalf of a client, to those receivers of the letter that are in `only`. */
-enum err tell_for(struct actor *me, uint32_t only, unsigned kind, uint64_t client, const void *body);
+enum err tell_for(
+	struct actor *me, uint32_t only, unsigned kind, uint64_t client, const void *body);
 
 /* For the gate: letters of clients, already packed. deadline_ms 0 = as long as it takes. */
-enum err tell_packed(struct actor *me, uint32_t only, unsigned kind, uint64_t client,
-	struct bytes body);
+enum err tell_packed(
+	struct actor *me, uint32_t only, unsigned kind, uint64_t client, struct bytes body);
 enum err ask_packed(struct actor *me, uint32_t only, unsigned kind, uint64_t client,
 	struct bytes body, uint64_t deadline_ms, packed_answer_fn *fn, uint64_t ctx,
 	struct why *why);

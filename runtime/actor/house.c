@@ -2,8 +2,8 @@
  * house.c - the choke point: every letter between actors is sent, checked, decoded, traced, counted
  * and turned into a call here, and nowhere else.
  *
- * Invariants: an ask is answered exactly once, and never from inside ask(); a letter that the roster
- * does not allow reaches nobody; between letters the arena is empty.
+ * Invariants: an ask is answered exactly once, and never from inside ask(); a letter that the
+ * roster does not allow reaches nobody; between letters the arena is empty.
  */
 #include "actor/actor.h"
 
@@ -135,16 +135,17 @@ static enum err put(struct actor *to, const struct mail *head, const struct shap
 	return fail(why, ERR_busy, "the %s actor has no room for more bytes", to->class->name);
 }
 
-static enum err post(struct actor *me, uint32_t to, struct mail *head,
-	const struct shape *shape, const void *body, struct bytes packed, struct why *why)
+static enum err post(struct actor *me, uint32_t to, struct mail *head, const struct shape *shape,
+	const void *body, struct bytes packed, struct why *why)
 {
 	enum err worst = OK;
 
 	head->from = (uint8_t)me->index;
 	head->what = MAIL_LETTER;
 	for (unsigned i = 0; i < me->house->setup.actors; i++) {
-		enum err e = to >> i & 1 ? put(&me->house->actors[i], head, shape, body, packed, why)
-					    : OK;
+		enum err e = to >> i & 1 ?
+				     put(&me->house->actors[i], head, shape, body, packed, why) :
+				     OK;
 
 		worst = e ? e : worst;
 	}
@@ -176,8 +177,8 @@ enum err tell_for(struct actor *me, uint32_t only, unsigned kind, uint64_t clien
 		(struct bytes){ 0 }, &why);
 }
 
-enum err tell_packed(struct actor *me, uint32_t only, unsigned kind, uint64_t client,
-	struct bytes body)
+enum err tell_packed(
+	struct actor *me, uint32_t only, unsigned kind, uint64_t client, struct bytes body)
 {
 	const struct route *r = route_of(me, kind);
 	struct mail head = { .kind = (uint16_t)kind, .client = client };
@@ -197,8 +198,8 @@ static void arm(struct house *h, uint64_t deadline)
 	h->setup.world.wake_at(h->setup.world.ctx, deadline);
 }
 
-static struct open_ask *open_ask(struct actor *me, unsigned kind, uint64_t deadline_ms, void *fn,
-	bool packed, uint64_t ctx)
+static struct open_ask *open_ask(
+	struct actor *me, unsigned kind, uint64_t deadline_ms, void *fn, bool packed, uint64_t ctx)
 {
 	struct house *h = me->house;
 	uint64_t deadline =
@@ -235,8 +236,8 @@ void ask(struct actor *me, unsigned kind, const void *body, uint64_t deadline_ms
 	head.serial = o->serial;
 	if (!r)
 		denied(me, kind, &why);
-	else if (post(me, r->to, &head, me->house->setup.kinds[kind].in, body,
-			 (struct bytes){ 0 }, &why) == OK)
+	else if (post(me, r->to, &head, me->house->setup.kinds[kind].in, body, (struct bytes){ 0 },
+			 &why) == OK)
 		return;
 	return_to_sender(me, o, &why);
 }
@@ -314,8 +315,11 @@ static void deliver_letter(struct actor *a, const struct mail *head, struct byte
 {
 	struct house *h = a->house;
 	const struct letter_kind *kind = &h->setup.kinds[head->kind];
-	struct letter l = { .kind = head->kind, .from = head->from, .client = head->client,
-		.reply = { head->serial, head->from, head->kind }, .packed = packed,
+	struct letter l = { .kind = head->kind,
+		.from = head->from,
+		.client = head->client,
+		.reply = { head->serial, head->from, head->kind },
+		.packed = packed,
 		.arena = &h->arena };
 	struct why why;
 	void *body;
@@ -328,8 +332,8 @@ static void deliver_letter(struct actor *a, const struct mail *head, struct byte
 		return;
 	}
 	if (shape_read(kind->in, mp_over(packed.p, packed.n), STRICT, &h->arena, body, &why)) {
-		log_line(LOG_DEBUG, a->class->name, "letter refused", "letter", kind->method, "field",
-			why.field, "why", why.text, NULL);
+		log_line(LOG_DEBUG, a->class->name, "letter refused", "letter", kind->method,
+			"field", why.field, "why", why.text, NULL);
 		refuse(a, l.reply, &why);
 		return;
 	}
@@ -365,7 +369,8 @@ static void deliver_answer(struct actor *a, const struct mail *head, struct byte
 				 &why))
 			good = false;
 	}
-	((answer_fn *)was.fn)(a->state, was.ctx, good ? NULL : &why, good ? result : NULL, &h->arena);
+	((answer_fn *)was.fn)(
+		a->state, was.ctx, good ? NULL : &why, good ? result : NULL, &h->arena);
 }
 
 static void handle(struct actor *a, const struct mail *head, struct bytes body)

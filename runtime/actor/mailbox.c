@@ -51,7 +51,10 @@ void mailbox_undo(struct mailbox *m)
 	m->filling.failed = false;
 }
 
-/* The emptied run becomes the one to fill; a big one is given back, so that bursts leave no trace. */
+/*
+ * The emptied run becomes the one to fill; a big one is given back, so that bursts leave no
+ * trace.
+ */
 static void swap(struct mailbox *m)
 {
 	struct buf b = m->handling;

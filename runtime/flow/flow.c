@@ -218,8 +218,13 @@ static void begin(struct flow *f, const struct flow_kind *kind, const struct flo
 {
 	must(kind->count <= FLOW_STEPS_MAX);
 	must(f->state == FLOW_IDLE);
-	*f = (struct flow){ .kind = kind, .host = host, .subject = subject, .op = op,
-		.ticket = f->ticket + 1, .writing = f->writing, .detach = f->detach };
+	*f = (struct flow){ .kind = kind,
+		.host = host,
+		.subject = subject,
+		.op = op,
+		.ticket = f->ticket + 1,
+		.writing = f->writing,
+		.detach = f->detach };
 	f->began_ms = f->step_began_ms = world_now_ms(host->w);
 }
 

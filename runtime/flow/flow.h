@@ -2,8 +2,8 @@
  * flow/flow.h - whatever takes several steps: a table of {name, act, undo}, and one engine.
  *
  * The engine journals before it acts, tells of each step, undoes in reverse on failure or cancel,
- * and after a restart goes back over what the journal says may have happened. No other code knows of
- * cancellation or crash recovery.
+ * and after a restart goes back over what the journal says may have happened. No other code knows
+ * of cancellation or crash recovery.
  *
  * act answers done, waiting (flow_done or flow_fail comes later) or failed (f->why filled). undo
  * needs only the subject's record and takes "not there" for done; one that fails is tried again,
@@ -46,7 +46,9 @@ enum flow_news { FLOW_STEP_BEGUN, FLOW_STEP_DONE, FLOW_STEP_FAILED, FLOW_STEP_UN
 struct flow_host {
 	void *owner;
 	struct world *w;
-	/* Writes {kind, subject, at, undoing}, or removes it when over; calls flow_written later. */
+	/*
+	 * Writes {kind, subject, at, undoing}, or removes it when over; calls flow_written later.
+	 */
 	void (*journal)(void *owner, struct flow *f, bool over);
 	/* Step `index` moved on; ms since it began. */
 	void (*news)(void *owner, struct flow *f, unsigned index, enum flow_news news, uint64_t ms);

@@ -22,8 +22,8 @@ struct kv_migration {
 };
 
 /*
- * Opens (or makes) `dir`/store.mdb. An older schema is migrated after a copy of the file was kept as
- * store.mdb.v<old>; a newer one is refused with ERR_version_mismatch, naming the kept copy.
+ * Opens (or makes) `dir`/store.mdb. An older schema is migrated after a copy of the file was kept
+ * as store.mdb.v<old>; a newer one is refused with ERR_version_mismatch, naming the kept copy.
  */
 enum err kv_open(int dir, const char *dir_path, uint32_t version,
 	const struct kv_migration *migrations, unsigned migrations_n, struct kv **ret,

@@ -2,7 +2,8 @@
  * kv_lmdb.c - the store on LMDB: one environment, one file, keys "table/key".
  *
  * LMDB's flush does not cover the file's growth, so the file is grown ahead of its use and synced
- * before any page there is written; a full disk then fails the batch, before anything else happened.
+ * before any page there is written; a full disk then fails the batch, before anything else
+ * happened.
  */
 #include "kv/kv.h"
 
@@ -131,7 +132,9 @@ static enum err set_version(struct kv *kv, MDB_txn *txn, uint32_t version, struc
 	return e;
 }
 
-/* Runs every step from `old` to `version` in one transaction, so that a crash leaves the old one. */
+/*
+ * Runs every step from `old` to `version` in one transaction, so that a crash leaves the old one.
+ */
 static enum err migrate(struct kv *kv, uint32_t old, uint32_t version,
 	const struct kv_migration *steps, unsigned n, struct why *why)
 {
@@ -147,8 +150,8 @@ static enum err migrate(struct kv *kv, uint32_t old, uint32_t version,
 			i++;
 		if (v == 0) /* a new file has nothing to migrate */
 			continue;
-		e = i < n ? steps[i].run(kv, why)
-			  : fail(why, ERR_version_mismatch, "store: no way from schema %u on", v);
+		e = i < n ? steps[i].run(kv, why) :
+			    fail(why, ERR_version_mismatch, "store: no way from schema %u on", v);
 	}
 	if (!e)
 		e = set_version(kv, kv->migrating, version, why);
@@ -178,7 +181,8 @@ enum err kv_open(int dir, const char *dir_path, uint32_t version,
 		e = kv_scan(kv, SCHEMA_KEY, NULL, take_version, &old, why);
 	if (!e && old > version) {
 		e = fail(why, ERR_version_mismatch,
-			"the store in %s has schema %u, this build knows %u", dir_path, old, version);
+			"the store in %s has schema %u, this build knows %u", dir_path, old,
+			version);
 		fail_hint(why, "use the newer build, or go back to the kept copy %s/store.mdb.v%u",
 			dir_path, version);
 	}
@@ -284,8 +288,8 @@ static enum err write_txn(struct kv *kv, MDB_txn *txn, const struct kv_batch *b,
 		v = (MDB_val){ h.value_n, (void *)(uintptr_t)p };
 		p += h.value_n;
 		must(p <= end);
-		rc = h.is_delete ? mdb_del(txn, kv->dbi, &k, NULL)
-				 : mdb_put(txn, kv->dbi, &k, &v, 0);
+		rc = h.is_delete ? mdb_del(txn, kv->dbi, &k, NULL) :
+				   mdb_put(txn, kv->dbi, &k, &v, 0);
 		if (rc && !(h.is_delete && rc == MDB_NOTFOUND))
 			return lmdb_failed(why, "write", rc);
 	}
@@ -301,7 +305,8 @@ enum err kv_write(struct kv *kv, const struct kv_batch *b, struct why *why)
 	if (kv->migrating)
 		return write_txn(kv, kv->migrating, b, why);
 	if (kv->broken)
-		return fail(why, ERR_unavailable, "store: an earlier flush failed; restart the daemon");
+		return fail(
+			why, ERR_unavailable, "store: an earlier flush failed; restart the daemon");
 	e = grow(kv, why);
 	if (e)
 		return e;

@@ -37,8 +37,8 @@ enum err open_own_dir(const char *path, int *ret, struct why *why)
 		return fail(why, ERR_denied, "directory %s belongs to uid %u, not to uid %u", path,
 			(unsigned)st.st_uid, (unsigned)geteuid());
 	if (st.st_mode & 022)
-		return fail(why, ERR_denied, "directory %s may be written by others (mode %04o)", path,
-			(unsigned)st.st_mode & 07777);
+		return fail(why, ERR_denied, "directory %s may be written by others (mode %04o)",
+			path, (unsigned)st.st_mode & 07777);
 	*ret = take_fd(&fd);
 	return OK;
 }
@@ -95,7 +95,8 @@ static enum err empty_dir(int fd, dev_t dev, int depth, struct why *why)
 			return fail_errno(why, "cannot enter %s", e->d_name);
 		if (st.st_dev != dev || depth >= DEPTH_MAX) {
 			close(child);
-			return fail(why, ERR_conflict, "%s is a mount point or too deep", e->d_name);
+			return fail(
+				why, ERR_conflict, "%s is a mount point or too deep", e->d_name);
 		}
 		if (empty_dir(child, dev, depth + 1, why))
 			return why ? why->code : ERR_internal;
@@ -105,7 +106,9 @@ static enum err empty_dir(int fd, dev_t dev, int depth, struct why *why)
 	return OK;
 }
 
-/* Splits into the parent's descriptor and the last name. -1 with errno when the parent is absent. */
+/*
+ * Splits into the parent's descriptor and the last name. -1 with errno when the parent is absent.
+ */
 static int open_parent(int dir, const char *path, const char **name)
 {
 	const char *slash = strrchr(path, '/');
@@ -207,8 +210,8 @@ enum err write_file(int dir, const char *path, mode_t mode, struct bytes content
 	return why ? why->code : ERR_internal;
 }
 
-enum err list_dir(int dir, const char *path, void (*fn)(void *, const char *), void *ctx,
-	struct why *why)
+enum err list_dir(
+	int dir, const char *path, void (*fn)(void *, const char *), void *ctx, struct why *why)
 {
 	int fd = open_beneath(dir, path, O_RDONLY | O_DIRECTORY, 0);
 	struct dirent *e;

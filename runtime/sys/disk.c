@@ -73,7 +73,8 @@ enum err qcow2_overlay(int fd, const char *backing, uint64_t size, struct why *w
 		return fail(why, ERR_too_large, "path of the backing file is over %d bytes",
 			BACKING_MAX);
 	if (l1_clusters + 3 > COUNT(ones) || size == 0 || size % 512)
-		return fail(why, ERR_invalid_value, "a disk of %llu bytes cannot be laid over another",
+		return fail(why, ERR_invalid_value,
+			"a disk of %llu bytes cannot be laid over another",
 			(unsigned long long)size);
 	for (size_t i = 0; i < COUNT(ones); i++)
 		ones[i] = htobe16(1);
@@ -90,7 +91,8 @@ enum err disk_reflink(int to, int from, struct why *why)
 	if (ioctl(to, FICLONE, from) == 0)
 		return OK;
 	if (errno == EOPNOTSUPP || errno == EXDEV || errno == EINVAL || errno == ENOTTY)
-		return fail(why, ERR_unsupported, "this filesystem cannot share blocks between files");
+		return fail(
+			why, ERR_unsupported, "this filesystem cannot share blocks between files");
 	return fail_errno(why, "cannot share blocks");
 }
 

@@ -123,8 +123,8 @@ static pid_t clone_with_pidfd(int *pidfd)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-enum err process_start(const struct process_spec *spec, pid_t *ret_pid, int *ret_pidfd,
-	struct why *why)
+enum err process_start(
+	const struct process_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct why *why)
 {
 	struct exec_report msg;
 	own_fd report = -1, report_child = -1, program = -1, pidfd = -1;

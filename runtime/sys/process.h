@@ -28,7 +28,9 @@ struct process_spec {
 	gid_t gid;
 };
 
-/* Starts it. ret_pidfd is the caller's to close. Exec failures are reported here, not by an exit. */
+/*
+ * Starts it. ret_pidfd is the caller's to close. Exec failures are reported here, not by an exit.
+ */
 enum err process_start(const struct process_spec *spec, pid_t *ret_pid, int *ret_pidfd,
 	struct why *why) MUST_CHECK;
 
@@ -37,11 +39,15 @@ uint64_t process_start_time(pid_t pid);
 
 /*
  * A pidfd for the process that has this pid and start time and names `needle` in its command line;
- * -1 when it is another one or gone. The pidfd is opened first, so what was checked is what is held.
+ * -1 when it is another one or gone. The pidfd is opened first, so what was checked is what is
+ * held.
  */
 int process_find(pid_t pid, uint64_t start_time, const char *needle);
 
-/* The pid of a process of uid (or one whose uid was changed, shown as root) that has `needle` in its command line; 0 when there is none. */
+/*
+ * The pid of a process of uid (or one whose uid was changed, shown as root) that has `needle` in
+ * its command line; 0 when there is none.
+ */
 pid_t process_search(uid_t uid, const char *needle);
 
 /* Resident bytes and CPU milliseconds; false when it is gone. */

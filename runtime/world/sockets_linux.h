@@ -6,7 +6,10 @@
 
 #include "world/world_linux.h"
 
-/* A unix socket at `path` beneath RUNTIME, mode 0600 from bind on, listening. The caller closes it. */
+/*
+ * A unix socket at `path` beneath RUNTIME, mode 0600 from bind on, listening. The caller closes
+ * it.
+ */
 enum err bind_socket(struct world *w, const char *path, int *ret, struct why *why) MUST_CHECK;
 
 #endif

@@ -51,8 +51,8 @@ struct world_peer {
 struct world_listener;
 /*
  * Listens at `path` beneath RUNTIME with mode 0600 from bind on; what lay there is replaced. accept
- * gets a channel that has no user yet: it must set one, or close it. A listener that was handed over
- * (socket activation, or the fd of the lock's holder) is taken with fd >= 0.
+ * gets a channel that has no user yet: it must set one, or close it. A listener that was handed
+ * over (socket activation, or the fd of the lock's holder) is taken with fd >= 0.
  */
 enum err world_listen(struct world *w, const char *path, int fd,
 	void (*accept)(void *ctx, struct chan *c, const struct world_peer *peer), void *ctx,
@@ -94,7 +94,9 @@ struct child_spec {
 	bool unprivileged; /* when the daemon is root: run as the unprivileged uid */
 };
 
-/* exited: status is the exit code, 128+signal, or -1 when unknown. The child is to be freed then. */
+/*
+ * exited: status is the exit code, 128+signal, or -1 when unknown. The child is to be freed then.
+ */
 typedef void child_exit_fn(void *ctx, int status);
 
 enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_fn *exited,
@@ -120,11 +122,14 @@ uid_t world_plain_uid(struct world *w);
 
 /* Files. Absent is fine for removals; the others answer ERR_not_found. */
 enum err world_mkdir(struct world *w, enum area p, const char *path, struct why *why) MUST_CHECK;
-/* The directory (and what is in it) becomes the unprivileged uid's, so that a child can write there. */
+/*
+ * The directory (and what is in it) becomes the unprivileged uid's, so that a child can write
+ * there.
+ */
 enum err world_give(struct world *w, enum area p, const char *path, struct why *why) MUST_CHECK;
 enum err world_remove(struct world *w, enum area p, const char *path, struct why *why) MUST_CHECK;
-enum err world_rename(struct world *w, enum area p, const char *from, const char *to,
-	struct why *why) MUST_CHECK;
+enum err world_rename(
+	struct world *w, enum area p, const char *from, const char *to, struct why *why) MUST_CHECK;
 enum err world_read(struct world *w, enum area p, const char *path, size_t max, struct buf *ret,
 	struct why *why) MUST_CHECK;
 enum err world_write(struct world *w, enum area p, const char *path, struct bytes content,

@@ -185,17 +185,17 @@ enum err world_find_program(struct world *w UNUSED, const char *configured, cons
 		if (configured[0] != '/' || !is_program(configured))
 			return fail(why, ERR_unavailable, "%s is not a program that can be run",
 				configured);
-		return snprintf(out, size, "%s", configured) < (int)size
-			       ? OK
-			       : fail(why, ERR_too_large, "path too long: %s", configured);
+		return snprintf(out, size, "%s", configured) < (int)size ?
+			       OK :
+			       fail(why, ERR_too_large, "path too long: %s", configured);
 	}
 	if (!path || !*path)
 		path = "/usr/local/bin:/usr/bin:/bin";
 	while (*path) {
 		size_t n = strcspn(path, ":");
 
-		if (snprintf(out, size, "%.*s/%s", (int)n, path, name) < (int)size && *path == '/' &&
-			is_program(out))
+		if (snprintf(out, size, "%.*s/%s", (int)n, path, name) < (int)size &&
+			*path == '/' && is_program(out))
 			return OK;
 		path += n + (path[n] == ':');
 	}

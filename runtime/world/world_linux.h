@@ -1,5 +1,6 @@
 /*
- * world/world_linux.h - the Linux world's own state; for world_linux*.c and for main, which makes it.
+ * world/world_linux.h - the Linux world's own state; for world_linux*.c and for main, which makes
+ * it.
  */
 #ifndef WORLD_WORLD_LINUX_H
 #define WORLD_WORLD_LINUX_H
@@ -11,7 +12,10 @@
 
 struct store_thread;
 
-/* Row G2: where the daemon runs as root, children that handle foreign bytes run as this uid and gid. */
+/*
+ * Row G2: where the daemon runs as root, children that handle foreign bytes run as this uid and
+ * gid.
+ */
 enum { PLAIN_UID = 61107 };
 
 struct world {

@@ -39,8 +39,13 @@ static enum err watch_child(struct world *w, pid_t pid, int pidfd, bool ours, ch
 
 	if (!c)
 		return fail(why, ERR_no_memory, "no memory for a child");
-	*c = (struct child){ .w = w, .pid = pid, .pidfd = pidfd, .ours = ours, .exited = exited,
-		.ctx = ctx, .start = process_start_time(pid) };
+	*c = (struct child){ .w = w,
+		.pid = pid,
+		.pidfd = pidfd,
+		.ours = ours,
+		.exited = exited,
+		.ctx = ctx,
+		.start = process_start_time(pid) };
 	watch_start(w->loop, &c->watch, pidfd, WATCH_READ, process_ended, c);
 	*ret = c;
 	return OK;
@@ -54,14 +59,14 @@ static int open_companion(struct world *w, const char *name)
 
 	if (snprintf(path, sizeof(path), "%s/%s", w->program_dir, name) < (int)sizeof(path))
 		fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && snprintf(path, sizeof(path), "%s/../libexec/banger/%s", w->program_dir, name) <
-			      (int)sizeof(path))
+	if (fd < 0 && snprintf(path, sizeof(path), "%s/../libexec/banger/%s", w->program_dir,
+			      name) < (int)sizeof(path))
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd;
 }
 
-enum err world_companion(struct world *w, const char *name, uint64_t *size, uint64_t *changed_ns,
-	struct why *why)
+enum err world_companion(
+	struct world *w, const char *name, uint64_t *size, uint64_t *changed_ns, struct why *why)
 {
 	own_fd fd = open_companion(w, name);
 	struct stat st;
@@ -77,8 +82,8 @@ static enum err open_file(struct world *w, const struct child_file *f, int *ret,
 {
 	int flags = f->directory ? O_RDONLY | O_DIRECTORY : f->writable ? O_RDWR : O_RDONLY;
 
-	*ret = f->companion ? open_companion(w, f->path)
-			    : open_beneath(w->dirs[f->area], f->path, flags | O_NOFOLLOW, 0);
+	*ret = f->companion ? open_companion(w, f->path) :
+			      open_beneath(w->dirs[f->area], f->path, flags | O_NOFOLLOW, 0);
 	return *ret < 0 ? fail_errno(why, "cannot open %s", f->path) : OK;
 }
 
@@ -109,15 +114,15 @@ static int *add_gift(struct process_spec *s, int as)
 	return &s->gifts[s->gifts_n++].fd;
 }
 
-static enum err open_gifts(struct world *w, const struct child_spec *spec, struct gifts *g,
-	struct why *why)
+static enum err open_gifts(
+	struct world *w, const struct child_spec *spec, struct gifts *g, struct why *why)
 {
 	struct process_spec *s = g->spec;
 	int pair[2];
 	enum err e = OK;
 
-	s->program = spec->program[0] == '/' ? open(spec->program, O_RDONLY | O_CLOEXEC)
-					     : open_companion(w, spec->program);
+	s->program = spec->program[0] == '/' ? open(spec->program, O_RDONLY | O_CLOEXEC) :
+					       open_companion(w, spec->program);
 	if (s->program < 0)
 		return fail_errno(why, "cannot open program %s", spec->program);
 	for (unsigned i = 0; i < spec->files_n && !e; i++)

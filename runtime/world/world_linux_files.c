@@ -32,8 +32,8 @@ enum err world_remove(struct world *w, enum area p, const char *path, struct why
 	return remove_tree(w->dirs[p], path, why);
 }
 
-enum err world_rename(struct world *w, enum area p, const char *from, const char *to,
-	struct why *why)
+enum err world_rename(
+	struct world *w, enum area p, const char *from, const char *to, struct why *why)
 {
 	const char *slash = strrchr(to, '/');
 	char parent[PATH_MAX] = ".";
@@ -55,16 +55,17 @@ enum err world_read(struct world *w, enum area p, const char *path, size_t max, 
 	return read_file(w->dirs[p], path, max, ret, why);
 }
 
-enum err world_write(struct world *w, enum area p, const char *path, struct bytes content,
-	struct why *why)
+enum err world_write(
+	struct world *w, enum area p, const char *path, struct bytes content, struct why *why)
 {
 	return write_file(w->dirs[p], path, 0600, content, why);
 }
 
-enum err world_append(struct world *w, enum area p, const char *path, struct bytes content,
-	struct why *why)
+enum err world_append(
+	struct world *w, enum area p, const char *path, struct bytes content, struct why *why)
 {
-	own_fd fd = open_beneath(w->dirs[p], path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+	own_fd fd =
+		open_beneath(w->dirs[p], path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
 
 	if (fd < 0 || !write_all(fd, content.p, content.n))
 		return fail_errno(why, "cannot add to %s", path);
@@ -100,8 +101,8 @@ enum err world_free_space(struct world *w, enum area p, uint64_t *ret, struct wh
 	return OK;
 }
 
-enum err world_path(struct world *w, enum area p, const char *path, char *out, size_t size,
-	struct why *why)
+enum err world_path(
+	struct world *w, enum area p, const char *path, char *out, size_t size, struct why *why)
 {
 	if (snprintf(out, size, "%s/%s", w->paths[p], path) >= (int)size)
 		return fail(why, ERR_too_large, "path too long: %s/%s", w->paths[p], path);
@@ -115,8 +116,8 @@ static int create_layer(struct world *w, const char *path)
 	return open_beneath(w->dirs[STATE], path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 }
 
-enum err world_overlay(struct world *w, const char *to, const char *backing, uint64_t size,
-	struct why *why)
+enum err world_overlay(
+	struct world *w, const char *to, const char *backing, uint64_t size, struct why *why)
 {
 	char path[PATH_MAX];
 	own_fd fd = -1;
@@ -130,8 +131,8 @@ enum err world_overlay(struct world *w, const char *to, const char *backing, uin
 	return qcow2_overlay(fd, path, size, why);
 }
 
-enum err world_reflink(struct world *w, const char *to, const char *from, uint64_t size,
-	struct why *why)
+enum err world_reflink(
+	struct world *w, const char *to, const char *from, uint64_t size, struct why *why)
 {
 	own_fd src = open_beneath(w->dirs[STATE], from, O_RDONLY | O_NOFOLLOW, 0);
 	own_fd dst = -1;

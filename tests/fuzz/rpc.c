@@ -1,6 +1,6 @@
 /*
- * fuzz/rpc.c - a connection that is fed anything: the first byte says how it is cut and how busy the
- * user is. Every letter is looked up, read by its shape, and answered, refused or left waiting.
+ * fuzz/rpc.c - a connection that is fed anything: the first byte says how it is cut and how busy
+ * the user is. Every letter is looked up, read by its shape, and answered, refused or left waiting.
  */
 #include "tests/fuzz/fuzz.h"
 

@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	s = all_shapes[p[0]];
 	arena_init(&a, 0);
 	obj = arena_take(&a, MAX(s->size, 1u));
-	if (obj && !shape_read(s, mp_over(p + 2, n - 2), p[1] & 1 ? LENIENT : STRICT, &a, obj, &why))
+	if (obj &&
+		!shape_read(s, mp_over(p + 2, n - 2), p[1] & 1 ? LENIENT : STRICT, &a, obj, &why))
 		again(s, obj, &a);
 	else
 		must(!obj || (why.code && why.text[0]));

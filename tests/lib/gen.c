@@ -46,7 +46,8 @@ static uint64_t number(struct gen *g, uint64_t lo, uint64_t hi)
 
 static const char *random_text(struct gen *g, const struct type *t)
 {
-	static const char *const bits[] = { "a", "Z", "7", " ", "-", "/", "ä", "€", "𝄞", "\n", "\"" };
+	static const char *const bits[] = { "a", "Z", "7", " ", "-", "/", "ä", "€", "𝄞", "\n",
+		"\"" };
 	size_t want = (size_t)t->lo + gen_below(g, MIN(t->hi - (uint64_t)t->lo, 16u) + 1), n = 0;
 	char s[TEXT_BYTES * 8] = "";
 

@@ -34,8 +34,8 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 	e->requests++;
 	keep(e, method, params);
 	if (e->answer_at_once)
-		assert_int_equal(rpc_answer(e->rpc, msgid, &letter_kinds[LETTER_ping], &rig_pong, NULL),
-			OK);
+		assert_int_equal(
+			rpc_answer(e->rpc, msgid, &letter_kinds[LETTER_ping], &rig_pong, NULL), OK);
 	else if (e->held_n < HELD_MAX)
 		e->held[e->held_n++] = msgid;
 	free_if(e, e->free_on_request);

@@ -1,6 +1,6 @@
 /*
- * lib/rig.h - for tests of rpc: one end on a real loop that counts what it is told, and a raw socket
- * as its peer.
+ * lib/rig.h - for tests of rpc: one end on a real loop that counts what it is told, and a raw
+ * socket as its peer.
  */
 #ifndef LIB_RIG_H
 #define LIB_RIG_H

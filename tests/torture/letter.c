@@ -11,7 +11,8 @@ static void every_shape(void)
 	for (size_t i = 0; all_shapes[i]; i++) {
 		const struct shape *s = all_shapes[i];
 		own_buf b = { .p = NULL }, again = { .p = NULL };
-		own_mem void *obj = calloc(1, MAX(s->size, 1u)), *copy = calloc(1, MAX(s->size, 1u));
+		own_mem void *obj = calloc(1, MAX(s->size, 1u)),
+			     *copy = calloc(1, MAX(s->size, 1u));
 		struct gen g = { i, NULL };
 		struct arena a;
 		struct why why;

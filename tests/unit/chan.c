@@ -376,8 +376,9 @@ static void bad_descriptors_are_refused(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { ON_RIG(both_ways_in_order), ON_RIG(leftovers_come_again),
-		ON_RIG(pause_keeps_what_was_not_used), ON_RIG(leftovers_come_before_the_end),
+	const struct CMUnitTest tests[] = { ON_RIG(both_ways_in_order),
+		ON_RIG(leftovers_come_again), ON_RIG(pause_keeps_what_was_not_used),
+		ON_RIG(leftovers_come_before_the_end),
 		ON_RIG(pausing_again_while_leftovers_are_due), ON_RIG(finish_ends_one_direction),
 		ON_RIG(finish_sends_all_first), ON_RIG(out_has_a_ceiling), ON_RIG(in_has_a_ceiling),
 		ON_RIG(crowded_and_drained), ON_RIG(closing_inside_callbacks),

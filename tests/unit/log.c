@@ -44,7 +44,8 @@ static void escapes(void **state UNUSED)
 /* Whatever the size, the result ends in NUL inside it, is UTF-8, and says that it was cut. */
 static void truncation(void **state UNUSED)
 {
-	static const char in[] = "0123\xff\n\xe2\x80\xae" "ä€𝄞0123456789\"\\\x01 0123456789 0123456789";
+	static const char in[] = "0123\xff\n\xe2\x80\xae"
+				 "ä€𝄞0123456789\"\\\x01 0123456789 0123456789";
 
 	for (size_t size = 8; size < 100; size++) {
 		char out[128];
@@ -80,8 +81,9 @@ static void lines(void **state UNUSED)
 	log_line(LOG_WARN, "gate", "peer refused", "method", "vm list", "absent", NULL, "field",
 		"a\nb", "plain", "x", "empty", "", NULL);
 	line_of(fds, line, sizeof(line));
-	assert_string_equal(line, "<4>gate: peer refused method=\"vm list\" field=\"a\\x0ab\" plain=x "
-				  "empty=\"\"\n");
+	assert_string_equal(line,
+		"<4>gate: peer refused method=\"vm list\" field=\"a\\x0ab\" plain=x "
+		"empty=\"\"\n");
 	memset(huge, 'h', sizeof(huge) - 1);
 	huge[sizeof(huge) - 1] = '\0';
 	log_line(LOG_INFO, huge, huge, "k", huge, "k", huge, "k", huge, "k", huge, NULL);

@@ -100,8 +100,9 @@ static void arena_has_a_ceiling(void **state UNUSED)
 	while (arena_take(&a, 100))
 		got += 100;
 	assert_true(got > 8000 && got <= 10000);
-	assert_null(arena_str(&a, "no room for this text, which is longer than what is left in here, "
-				  "so that it is refused and not cut short anywhere"));
+	assert_null(
+		arena_str(&a, "no room for this text, which is longer than what is left in here, "
+			      "so that it is refused and not cut short anywhere"));
 	arena_reset(&a);
 	assert_int_equal(a.used, 0);
 	assert_non_null(arena_take(&a, 9984));
@@ -141,9 +142,9 @@ static void arena_text(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(buf_grows_to_its_ceiling),
-		TEST(buf_failure_is_sticky), TEST(buf_refuses_absurd_sizes), TEST(buf_text_and_drop),
-		TEST(arena_gives_zeroed_and_aligned), TEST(arena_has_a_ceiling),
-		TEST(arena_is_flat_between_letters), TEST(arena_text) };
+		TEST(buf_failure_is_sticky), TEST(buf_refuses_absurd_sizes),
+		TEST(buf_text_and_drop), TEST(arena_gives_zeroed_and_aligned),
+		TEST(arena_has_a_ceiling), TEST(arena_is_flat_between_letters), TEST(arena_text) };
 
 	return RUN(tests);
 }

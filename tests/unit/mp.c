@@ -79,7 +79,8 @@ static void every_head_byte(void **state UNUSED)
 {
 	for (unsigned tag = 0; tag < 256; tag++) {
 		uint8_t in[80] = { (uint8_t)tag };
-		bool bad = tag == 0xc1 || (tag >= 0xc7 && tag <= 0xc9) || (tag >= 0xd4 && tag <= 0xd8);
+		bool bad =
+			tag == 0xc1 || (tag >= 0xc7 && tag <= 0xc9) || (tag >= 0xd4 && tag <= 0xd8);
 		enum mp_type type = mp_head(in, sizeof(in)).type;
 		struct mp_scan s = { .depth = 0 };
 		struct mp c = mp_over(in, sizeof(in));
@@ -87,7 +88,8 @@ static void every_head_byte(void **state UNUSED)
 		check_row((type == MP_BAD) == bad, "0x%02x", tag);
 		check_row(type != MP_END, "0x%02x", tag);
 		check_row(mp_skip(&c) == !bad, "0x%02x", tag);
-		check_row(mp_scan(&s, in, sizeof(in), sizeof(in)) == (bad ? MP_MALFORMED : MP_WHOLE),
+		check_row(
+			mp_scan(&s, in, sizeof(in), sizeof(in)) == (bad ? MP_MALFORMED : MP_WHOLE),
 			"0x%02x", tag);
 		check_row(bad || (size_t)(c.p - in) == s.at, "0x%02x", tag);
 	}
@@ -109,11 +111,17 @@ static void getters_take_their_own_type_only(void **state UNUSED)
 			int64_t v;
 			bool b, ok;
 
-			ok = g == 0 ? mp_nil(&c) : g == 1 ? mp_bool(&c, &b) : g == 2 ? mp_u64(&c, &u)
-				: g == 3 ? mp_i64(&c, &v) : g == 4 ? mp_str(&c, &run)
-				: g == 5 ? mp_bin(&c, &run) : g == 6 ? mp_array(&c, &n) : mp_map(&c, &n);
+			ok = g == 0 ? mp_nil(&c) :
+			     g == 1 ? mp_bool(&c, &b) :
+			     g == 2 ? mp_u64(&c, &u) :
+			     g == 3 ? mp_i64(&c, &v) :
+			     g == 4 ? mp_str(&c, &run) :
+			     g == 5 ? mp_bin(&c, &run) :
+			     g == 6 ? mp_array(&c, &n) :
+				      mp_map(&c, &n);
 			check_row(ok || c.p == heads[i].in.p, "row %zu moved getter %zu", i, g);
-			check_row(!ok || heads[i].type == takes[g][0] || heads[i].type == takes[g][1],
+			check_row(
+				!ok || heads[i].type == takes[g][0] || heads[i].type == takes[g][1],
 				"row %zu, getter %zu", i, g);
 		}
 	}
@@ -258,7 +266,8 @@ static void pieces_equal_the_whole(void **state UNUSED)
 		s = (struct mp_scan){ .depth = 0 };
 		while (have + piece < b.n) {
 			have += piece;
-			check_row(mp_scan(&s, b.p, have, 1048576) == MP_MORE, "%zu of %zu", have, b.n);
+			check_row(mp_scan(&s, b.p, have, 1048576) == MP_MORE, "%zu of %zu", have,
+				b.n);
 		}
 		check_row(mp_scan(&s, b.p, b.n, 1048576) == MP_WHOLE && s.at == b.n, "%zu", piece);
 	}
@@ -287,10 +296,10 @@ static void nothing_at_all(void **state UNUSED)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TEST(heads_and_their_truncations), TEST(every_head_byte),
-		TEST(getters_take_their_own_type_only), TEST(integers_of_any_width),
-		TEST(lying_counts), TEST(depth), TEST(a_million_deep), TEST(over_its_ceiling),
-		TEST(pieces_equal_the_whole), TEST(nothing_at_all) };
+	const struct CMUnitTest tests[] = { TEST(heads_and_their_truncations),
+		TEST(every_head_byte), TEST(getters_take_their_own_type_only),
+		TEST(integers_of_any_width), TEST(lying_counts), TEST(depth), TEST(a_million_deep),
+		TEST(over_its_ceiling), TEST(pieces_equal_the_whole), TEST(nothing_at_all) };
 
 	return RUN(tests);
 }

@@ -28,20 +28,23 @@ static void malformed_closes(void **state)
 		M("type 3", "\x94\x03\x01\xa4ping\x90"),
 		M("type -1", "\x94\xff\x01\xa4ping\x90"),
 		M("type 0.0", "\x94\xca\0\0\0\0\x01\xa4ping\x90"),
-		M("type as text", "\x94\xa1" "0\x01\xa4ping\x90"),
+		M("type as text", "\x94\xa1"
+				  "0\x01\xa4ping\x90"),
 		M("request as 3-array", "\x93\x00\x01\xa4ping"),
 		M("notification as 4-array", "\x94\x02\xa4ping\x90\xc0"),
 		M("response as 3-array", "\x93\x01\x01\xc0"),
 		M("msgid -1", "\x94\x00\xff\xa4ping\x90"),
 		M("msgid 2^32", "\x94\x00\xcf\0\0\0\x01\0\0\0\0\xa4ping\x90"),
 		M("msgid nil", "\x94\x00\xc0\xa4ping\x90"),
-		M("msgid text", "\x94\x00\xa1" "1\xa4ping\x90"),
+		M("msgid text", "\x94\x00\xa1"
+				"1\xa4ping\x90"),
 		M("msgid float", "\x94\x00\xca\x3f\x80\0\0\xa4ping\x90"),
 		M("msgid in flight", "\x94\x00\x01\xa4hold\x90\x94\x00\x01\xa4ping\x90"),
 		M("method nil", "\x94\x00\x01\xc0\x90"),
 		M("method bin", "\x94\x00\x01\xc4\x04ping\x90"),
-		M("method of 65 bytes", "\x94\x00\x01\xd9\x41" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-			"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x90"),
+		M("method of 65 bytes", "\x94\x00\x01\xd9\x41"
+					"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+					"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x90"),
 		M("params nil", "\x94\x00\x01\xa4ping\xc0"),
 		M("params a map", "\x94\x00\x01\xa4ping\x80"),
 		M("params [nil]", "\x94\x00\x01\xa4ping\x91\xc0"),
@@ -56,7 +59,8 @@ static void malformed_closes(void **state)
 		M("a declared map of 2^28", "\xdf\x10\0\0\0"),
 		M("a declared str of 2^32-1", "\xdb\xff\xff\xff\xff"),
 		M("a declared bin one over", "\x94\x00\x01\xa4ping\x91\xc6\x00\x10\x00\x01"),
-		M("17 deep", "\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0"),
+		M("17 deep",
+			"\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0"),
 #undef M
 	};
 
@@ -77,9 +81,12 @@ static void the_rest_is_not_malformed(void **state)
 {
 	static const struct bytes rows[] = {
 #define B(literal) { (const uint8_t *)(literal), sizeof(literal) - 1 }
-		B("\x94\x00\x01\xa4ping\x90"), B("\x94\x00\x01\xa4ping\x91\x80"),
-		B("\x94\x00\x01\xa0\x90"), B("\x94\x00\x01\xa3\0\xff\xfe\x90"),
-		B("\x94\x00\x01\xa4ping\x91\x81\x05\x06"), B("\x94\x00\x01\xa4ping\x91\x82\xa1k\xc0\xa1k\xc0"),
+		B("\x94\x00\x01\xa4ping\x90"),
+		B("\x94\x00\x01\xa4ping\x91\x80"),
+		B("\x94\x00\x01\xa0\x90"),
+		B("\x94\x00\x01\xa3\0\xff\xfe\x90"),
+		B("\x94\x00\x01\xa4ping\x91\x81\x05\x06"),
+		B("\x94\x00\x01\xa4ping\x91\x82\xa1k\xc0\xa1k\xc0"),
 		B("\x94\x00\x01\xa4ping\x91\x81\xa1k\xcb\x7f\xf8\0\0\0\0\0\0"),
 		B("\xdc\x00\x04\xcc\x00\xce\xff\xff\xff\xff\xda\x00\x04ping\xdd\0\0\0\0"),
 		B("\x94\xd0\x00\xd3\0\0\0\0\0\0\0\x05\xa4ping\xdc\0\x01\xde\0\0"),
@@ -253,9 +260,11 @@ static void asks_have_a_ceiling(void **state)
 	struct why why;
 
 	for (int i = 0; i < REQUESTS_MAX; i++)
-		assert_int_equal(rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"), rig_on_answer, &r->e,
-					 NULL), OK);
-	assert_int_equal(rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"), rig_on_answer, &r->e, &why),
+		assert_int_equal(
+			rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"), rig_on_answer, &r->e, NULL),
+			OK);
+	assert_int_equal(
+		rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"), rig_on_answer, &r->e, &why),
 		ERR_busy);
 }
 

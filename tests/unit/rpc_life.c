@@ -1,6 +1,6 @@
 /*
- * unit/rpc_life.c - how a connection ends, and what happens when callbacks pull the floor away, when
- * a peer does not read, and when we do not want to.
+ * unit/rpc_life.c - how a connection ends, and what happens when callbacks pull the floor away,
+ * when a peer does not read, and when we do not want to.
  */
 #include <unistd.h>
 
@@ -13,14 +13,16 @@ static void open_asks_fail_with_the_connection(void **state)
 
 	r->e.free_on_closed = false;
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"), rig_on_answer, &r->e,
-					 NULL), OK);
+		assert_int_equal(
+			rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"), rig_on_answer, &r->e, NULL),
+			OK);
 	close(take_fd(&r->peer));
 	rig_turns(r, 3);
 	assert_int_equal(r->e.answers, 5);
 	assert_int_equal(r->e.closed, 1);
 	assert_int_equal(r->e.why.code, OK);
-	assert_int_equal(rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"), rig_on_answer, &r->e, &why),
+	assert_int_equal(
+		rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"), rig_on_answer, &r->e, &why),
 		ERR_unavailable);
 	assert_int_equal(rpc_note(r->e.rpc, &letter_kinds[LETTER_tree_end], NULL, &why),
 		ERR_unavailable);
@@ -37,8 +39,9 @@ static void freeing_inside_each_callback(void **state)
 		r->e.free_on_note = which == 2;
 		r->e.free_on_answer = which == 3 || which == 4;
 		for (int i = 0; i < 3; i++)
-			assert_int_equal(rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"), rig_on_answer,
-						 &r->e, NULL), OK);
+			assert_int_equal(rpc_ask_packed(r->e.rpc, "ping", BYTES("\x80"),
+						 rig_on_answer, &r->e, NULL),
+				OK);
 		if (which == 1 || which == 2)
 			rig_send(r, BYTES("\x93\x02\xa1m\x90\x94\x00\x01\xa1m\x90"
 					    "\x94\x00\x02\xa1m\x90\x93\x02\xa1m\x90"));
@@ -50,8 +53,8 @@ static void freeing_inside_each_callback(void **state)
 			close(take_fd(&r->peer));
 		rig_turns(r, 3);
 		check_row(r->e.rpc == NULL, "case %d", which);
-		check_row(r->e.answers == (which == 0 || which == 5 ? 3 : which >= 3), "case %d: %u",
-			which, r->e.answers);
+		check_row(r->e.answers == (which == 0 || which == 5 ? 3 : which >= 3),
+			"case %d: %u", which, r->e.answers);
 		check_row(r->e.closed == (which == 0 || which == 5), "case %d", which);
 		check_row(r->e.requests <= 1 && r->e.notes <= 1, "case %d", which);
 		rig_anew(state);

@@ -84,15 +84,18 @@ static void out_and_back_the_same(void **state UNUSED)
 
 			bench_init(&w, all_shapes[i], i * 1000 + round);
 			in = (struct bytes){ w.b.p, w.b.n };
-			check_row(shape_read(w.s, mp_over(in.p, in.n), STRICT, &w.a, w.obj, &why) == OK,
+			check_row(shape_read(w.s, mp_over(in.p, in.n), STRICT, &w.a, w.obj, &why) ==
+					  OK,
 				"%s: %s: %s", w.s->name, why.field, why.text);
 			assert_int_equal(shape_pack(w.s, w.obj, &again, &why), OK);
-			check_row(again.n == in.n && memcmp(again.p, in.p, in.n) == 0, "%s", w.s->name);
+			check_row(again.n == in.n && memcmp(again.p, in.p, in.n) == 0, "%s",
+				w.s->name);
 			copy = arena_take(&w.a, MAX(w.s->size, 1u));
 			assert_int_equal(shape_copy(w.s, w.obj, copy, &w.a, &why), OK);
 			memset(w.obj, 0xee, w.s->size);
 			assert_int_equal(shape_pack(w.s, copy, &third, &why), OK);
-			check_row(third.n == in.n && memcmp(third.p, in.p, in.n) == 0, "%s", w.s->name);
+			check_row(third.n == in.n && memcmp(third.p, in.p, in.n) == 0, "%s",
+				w.s->name);
 			bench_done(&w);
 		}
 	}
@@ -108,11 +111,14 @@ static void cut_anywhere_it_is_refused(void **state UNUSED)
 		for (size_t n = 0; n < w.b.n; n++) {
 			struct bytes in = { w.b.p, n };
 
-			check_row(reading(&w, in, STRICT, &why) != OK, "%s cut at %zu", w.s->name, n);
-			check_row(reading(&w, in, LENIENT, &why) != OK, "%s cut at %zu", w.s->name, n);
+			check_row(
+				reading(&w, in, STRICT, &why) != OK, "%s cut at %zu", w.s->name, n);
+			check_row(reading(&w, in, LENIENT, &why) != OK, "%s cut at %zu", w.s->name,
+				n);
 		}
 		buf_add(&w.b, "\xc0", 1);
-		check_row(reading(&w, (struct bytes){ w.b.p, w.b.n }, STRICT, &why) == ERR_invalid_type,
+		check_row(reading(&w, (struct bytes){ w.b.p, w.b.n }, STRICT, &why) ==
+				  ERR_invalid_type,
 			"%s: a byte behind it", w.s->name);
 		bench_done(&w);
 	}
@@ -291,7 +297,8 @@ static void wrong_numbers(struct bench *w, const struct field *f)
 	if (hi < UINT64_MAX)
 		with_number(w, f, false, hi + 1, ERR_invalid_value, "one more than the greatest");
 	if (lo > INT64_MIN)
-		with_number(w, f, lo <= 0, (uint64_t)lo - 1, ERR_invalid_value, "one less than least");
+		with_number(
+			w, f, lo <= 0, (uint64_t)lo - 1, ERR_invalid_value, "one less than least");
 	if (f->type->base == BASE_U64) {
 		with_number(w, f, true, (uint64_t)-1, ERR_invalid_value, "minus one");
 		with_number(w, f, true, (uint64_t)INT64_MIN, ERR_invalid_value, "far below");
@@ -339,10 +346,12 @@ static void each_field_wrong(void **state UNUSED)
 			if (f->type->base == BASE_STR || f->type->base == BASE_OSSTR)
 				wrong_text(&w, f);
 			if (f->type->base == BASE_ENUM)
-				with_text(&w, f, false, "no such word", 12, ERR_invalid_value, "word");
+				with_text(&w, f, false, "no such word", 12, ERR_invalid_value,
+					"word");
 			if (f->type->base == BASE_BIN) {
 				with_text(&w, f, true, longest, f->type->hi, OK, "the longest");
-				with_text(&w, f, true, longest, f->type->hi + 1, ERR_too_large, "long");
+				with_text(&w, f, true, longest, f->type->hi + 1, ERR_too_large,
+					"long");
 			}
 		}
 		bench_done(&w);
@@ -362,7 +371,8 @@ static void lists(void **state UNUSED)
 
 			if (f->sub && f->op != MANY) {
 				with_value(&w, f, BYTES("\xc0"), ERR_invalid_type, "nil for a map");
-				with_value(&w, f, BYTES("\x90"), ERR_invalid_type, "array for a map");
+				with_value(
+					&w, f, BYTES("\x90"), ERR_invalid_type, "array for a map");
 			}
 			if (f->op != LIST && f->op != MANY)
 				continue;
@@ -372,7 +382,8 @@ static void lists(void **state UNUSED)
 			with_value(&w, f, (struct bytes){ b.p, b.n }, ERR_too_large, "too many");
 			with_value(&w, f, BYTES("\xc0"), ERR_invalid_type, "nil");
 			with_value(&w, f, BYTES("\x80"), ERR_invalid_type, "a map");
-			with_value(&w, f, BYTES("\x90"), f->lo > 0 ? ERR_invalid_value : OK, "empty");
+			with_value(
+				&w, f, BYTES("\x90"), f->lo > 0 ? ERR_invalid_value : OK, "empty");
 			with_value(&w, f, BYTES("\xdd\xff\xff\xff\xff"), ERR_too_large, "a lie");
 		}
 		bench_done(&w);
@@ -397,7 +408,8 @@ static void packing_checks_too(void **state UNUSED)
 	struct why why;
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		check_row(shape_pack(rows[i].s, rows[i].obj, &b, &why) == ERR_internal, "row %zu", i);
+		check_row(
+			shape_pack(rows[i].s, rows[i].obj, &b, &why) == ERR_internal, "row %zu", i);
 		check_row(str_eq(why.field, rows[i].field), "row %zu: %s", i, why.field);
 	}
 	buf_done(&b);

@@ -9,7 +9,7 @@
 static const uint8_t nonce[NONCE_BYTES] = { 1, 2, 0xc1, 4, 0xc1, 0xc1, 7, 8, 9, 10, 11, 12, 13, 14,
 	15, 0xc1 };
 
-/* Feeds p in pieces of that size; answers how many openings were found, and where the last ended. */
+/* Feeds p in pieces of that size; answers how many openings were found. end: of the last. */
 static size_t openings(const uint8_t *p, size_t n, size_t piece, size_t *end)
 {
 	struct mark_finder m = { .n = 0 };
@@ -116,7 +116,7 @@ static void windows_never_overrun(void **state UNUSED)
 	assert_false(window_grant(&w, 1));
 }
 
-/* Reader and writer, one after the other: credit is never lost, never doubled, and not sent often. */
+/* Reader and writer in turn: credit is never lost, never doubled, and not sent often. */
 static void credit_goes_round(void **state UNUSED)
 {
 	struct window writer, reader;
@@ -145,9 +145,9 @@ static void credit_goes_round(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(found_however_it_is_cut),
-		TEST(found_inside_a_failed_one), TEST(several_in_a_row), TEST(a_changed_mark_is_none),
-		TEST(the_mark_begins_with_what_msgpack_never_uses), TEST(windows_never_overrun),
-		TEST(credit_goes_round) };
+		TEST(found_inside_a_failed_one), TEST(several_in_a_row),
+		TEST(a_changed_mark_is_none), TEST(the_mark_begins_with_what_msgpack_never_uses),
+		TEST(windows_never_overrun), TEST(credit_goes_round) };
 
 	return RUN(tests);
 }

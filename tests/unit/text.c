@@ -34,11 +34,12 @@ static void check_parser(parser *parse, const struct number_row *rows, size_t n)
 
 static void whole_numbers(void **state UNUSED)
 {
-	static const struct number_row rows[] = { { "0", 0 }, { "7", 7 }, { "1234567890", 1234567890 },
-		{ "18446744073709551614", UINT64_MAX - 1 }, { "18446744073709551616", REFUSED },
-		{ "99999999999999999999999", REFUSED }, { "", REFUSED }, { "00", REFUSED },
-		{ "01", REFUSED }, { "+1", REFUSED }, { "-1", REFUSED }, { " 1", REFUSED },
-		{ "1 ", REFUSED }, { "1a", REFUSED }, { "0x1", REFUSED }, { "1e3", REFUSED } };
+	static const struct number_row rows[] = { { "0", 0 }, { "7", 7 },
+		{ "1234567890", 1234567890 }, { "18446744073709551614", UINT64_MAX - 1 },
+		{ "18446744073709551616", REFUSED }, { "99999999999999999999999", REFUSED },
+		{ "", REFUSED }, { "00", REFUSED }, { "01", REFUSED }, { "+1", REFUSED },
+		{ "-1", REFUSED }, { " 1", REFUSED }, { "1 ", REFUSED }, { "1a", REFUSED },
+		{ "0x1", REFUSED }, { "1e3", REFUSED } };
 	uint64_t v;
 
 	check_parser(parse_u64, rows, COUNT(rows));
@@ -49,14 +50,15 @@ static void whole_numbers(void **state UNUSED)
 static void sizes(void **state UNUSED)
 {
 	static const struct number_row rows[] = { { "0", 0 }, { "512", 512 }, { "512B", 512 },
-		{ "1K", 1024 }, { "1k", 1024 }, { "1KB", 1024 }, { "1KiB", 1024 }, { "2G", 2 * GiB },
-		{ "2GiB", 2 * GiB }, { "1.5G", 1536 * MiB }, { "0.5K", 512 }, { "1.25M", 1310720 },
-		{ "3T", 3072 * GiB }, { "16777215T", 16777215 * (1024 * GiB) },
-		{ "16777216T", REFUSED }, { "99999999999999999999", REFUSED }, { "", REFUSED },
-		{ "K", REFUSED }, { "1.5", REFUSED }, { "1.5B", REFUSED }, { "1.G", REFUSED },
-		{ ".5G", REFUSED }, { "1.2345G", REFUSED }, { "1 G", REFUSED }, { "1GG", REFUSED },
-		{ "1BiB", REFUSED }, { "1KM", REFUSED }, { "1Ki", REFUSED }, { "-1G", REFUSED },
-		{ "1P", REFUSED }, { "1G ", REFUSED } };
+		{ "1K", 1024 }, { "1k", 1024 }, { "1KB", 1024 }, { "1KiB", 1024 },
+		{ "2G", 2 * GiB }, { "2GiB", 2 * GiB }, { "1.5G", 1536 * MiB }, { "0.5K", 512 },
+		{ "1.25M", 1310720 }, { "3T", 3072 * GiB },
+		{ "16777215T", 16777215 * (1024 * GiB) }, { "16777216T", REFUSED },
+		{ "99999999999999999999", REFUSED }, { "", REFUSED }, { "K", REFUSED },
+		{ "1.5", REFUSED }, { "1.5B", REFUSED }, { "1.G", REFUSED }, { ".5G", REFUSED },
+		{ "1.2345G", REFUSED }, { "1 G", REFUSED }, { "1GG", REFUSED }, { "1BiB", REFUSED },
+		{ "1KM", REFUSED }, { "1Ki", REFUSED }, { "-1G", REFUSED }, { "1P", REFUSED },
+		{ "1G ", REFUSED } };
 
 	check_parser(parse_size, rows, COUNT(rows));
 }

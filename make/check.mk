@@ -1,0 +1,16 @@
+# `make check` after the packages are there: everything is built first, then one run of all suites,
+# cheap ones first and real machines last, so that one sum stands at the end.
+
+.PHONY: check-built check-programs
+CHECK_SUITES ?= unit torture foreign house fuzz sim live
+
+check-built:
+	@$(MAKE) --no-print-directory check-programs
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) $(CHECK_SUITES)
+
+check-programs: all $(PROTODOC)
+	$(SAN_MAKE) unit-bins torture-bins foreign-bins
+	$(call FUZZ_MAKE,) build/fuzz/tests/tools/seeds
+	$(call FUZZ_MAKE,fuzzer$(comma)) fuzz-bins
+	@rm -rf build/fuzz/seeds; build/fuzz/tests/tools/seeds build/fuzz/seeds
+	@$(MAKE) --no-print-directory sim-bins live-inputs
