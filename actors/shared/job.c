@@ -36,6 +36,8 @@ struct job {
 	bool settled; /* the outcome stands: answer, or why */
 	bool lost; /* the link broke before there was an answer */
 	bool fed; /* the stream has ended, or there is none */
+	bool gone, silent; /* its process has ended; its socket has */
+	int status;
 };
 
 static void settle(struct job *j)
@@ -47,12 +49,21 @@ static void settle(struct job *j)
 	child_signal(j->child, SIGKILL);
 }
 
+static void finish(struct job *j);
+
+static void finish_later(void *ctx)
+{
+	finish(ctx);
+}
+
 void job_stop(struct job *j, const struct why *why)
 {
 	if (j->settled)
 		return;
 	j->why = *why;
 	settle(j);
+	if (j->gone)
+		world_timer(j->world, &j->silence, 0, finish_later, j);
 }
 
 static void on_silence(void *ctx)
@@ -147,7 +158,10 @@ static void on_closed(void *ctx, const struct why *why)
 {
 	struct job *j = ctx;
 
-	if (why->code == ERR_malformed)
+	j->silent = true;
+	if (j->gone)
+		finish(j);
+	else if (why->code == ERR_malformed)
 		broken(j, why->text);
 	else
 		child_signal(j->child, SIGKILL); /* it speaks no more; its exit is awaited */
@@ -187,14 +201,13 @@ static const void *read_answer(struct job *j, struct arena *a)
 	return NULL;
 }
 
-static void process_ended(void *ctx, int status)
+static void finish(struct job *j)
 {
-	struct job *j = ctx;
 	const void *result = NULL;
 	struct arena a;
 
 	if (!j->settled) {
-		say_how_it_died(j, status);
+		say_how_it_died(j, j->status);
 		settle(j);
 	}
 	arena_init(&a, 4 * MiB);
@@ -203,6 +216,17 @@ static void process_ended(void *ctx, int status)
 	j->user->ended(j->ctx, j->why.code ? &j->why : NULL, result);
 	arena_done(&a);
 	job_free(j);
+}
+
+/* Its last words may still lie in the socket: the end of both is awaited, in either order. */
+static void process_ended(void *ctx, int status)
+{
+	struct job *j = ctx;
+
+	j->gone = true;
+	j->status = status;
+	if (j->settled || j->silent)
+		finish(j);
 }
 
 void job_free(struct job *j)

@@ -151,6 +151,8 @@ struct sim {
 	uint32_t queue_n, queue_cap;
 	uint64_t *marks; /* MARK_COUNT of them */
 	struct weather weather;
+	bool going_down; /* the host */
+	bool kvm_hangs;
 	bool calm; /* the script is over: no more mischief */
 	struct host_facts facts;
 	bool reflinks;

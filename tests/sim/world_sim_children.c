@@ -89,7 +89,7 @@ void proc_exit(struct proc *p, int status)
 		sim_roll(s, COUNT(s->dead_pids))] = p->pid;
 	TAILQ_REMOVE(&s->procs, p, entry);
 	free(p);
-	if (sim_chance(s, 100)) /* somebody else's, and perhaps with that pid */
+	if (!s->going_down && sim_chance(s, 100)) /* somebody else's, and perhaps with that pid */
 		proc_new(s, PROC_STRANGER, "a program of somebody else");
 }
 
@@ -121,15 +121,10 @@ void procs_end_all(struct sim *s)
 {
 	struct proc *p;
 
-	while ((p = TAILQ_FIRST(&s->procs)) != NULL) {
-		sim_forget(s, p);
+	s->going_down = true;
+	while ((p = TAILQ_FIRST(&s->procs)) != NULL)
 		proc_exit(p, 128 + SIGKILL);
-		/* no new ones while the host goes down */
-		while ((p = TAILQ_LAST(&s->procs, proc_list)) && p->kind == PROC_STRANGER) {
-			TAILQ_REMOVE(&s->procs, p, entry);
-			free(p);
-		}
-	}
+	s->going_down = false;
 	s->dead_pids_n = 0;
 }
 

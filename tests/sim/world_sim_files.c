@@ -251,28 +251,24 @@ enum err world_append(struct world *w, enum area p, const char *path, struct byt
 enum err world_list(struct world *w, enum area p, const char *path,
 	void (*fn)(void *ctx, const char *name), void *ctx, struct why *why)
 {
-	struct node *n, *next;
+	enum { NAMES_MAX = 256 };
+	char names[NAMES_MAX][64];
+	unsigned count = 0;
+	struct node *n;
 
 	if (!world_alive(w))
 		return dead_daemon(why);
 	if (!node_find(w->sim, p, path))
 		return fail(why, ERR_not_found, "cannot list %s", path);
-	for (n = TAILQ_FIRST(&w->sim->files); n; n = next) {
-		char name[NODE_PATH_BYTES];
+	TAILQ_FOREACH(n, &w->sim->files, entry) {
+		const char *name = n->path + strlen(path) + 1;
 
-		next = TAILQ_NEXT(n, entry);
-		if (n->area != p || !beneath(n->path, path))
-			continue;
-		must(str_copy(name, sizeof(name), n->path + strlen(path) + 1));
-		if (strchr(name, '/'))
-			continue;
-		fn(ctx, name); /* it may remove this one, and what is in it */
-		next = node_find(w->sim, p, path) ? TAILQ_FIRST(&w->sim->files) : NULL;
-		while (next && !(next->area == p && beneath(next->path, path) &&
-				       !strchr(next->path + strlen(path) + 1, '/') &&
-				       strcmp(next->path + strlen(path) + 1, name) > 0))
-			next = TAILQ_NEXT(next, entry);
+		if (n->area == p && beneath(n->path, path) && !strchr(name, '/') &&
+			count < NAMES_MAX)
+			must(str_copy(names[count++], sizeof(names[0]), name));
 	}
+	for (unsigned i = 0; i < count; i++)
+		fn(ctx, names[i]); /* it may remove this one, and what is in it */
 	return OK;
 }
 

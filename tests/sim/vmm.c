@@ -1,0 +1,168 @@
+/*
+ * vmm.c - a simulated QEMU: its control, agent and console sockets, each for one connection at a
+ * time, and its end.
+ */
+#include "tests/sim/guest.h"
+
+enum socket_kind { CONTROL, AGENT, CONSOLE, SOCKET_KINDS };
+
+static const char *const leaves[SOCKET_KINDS] = { "qmp.sock", "agent.sock", "console.sock" };
+
+struct line_user { /* one connected socket */
+	struct vmm *v;
+	enum socket_kind kind;
+	struct chan *chan;
+};
+
+struct vmm {
+	struct proc *p;
+	struct line_user lines[SOCKET_KINDS];
+	bool capable; /* the monitor was greeted */
+	struct guest *guest;
+	char id[16];
+};
+
+const char *vmm_id(const struct proc *p)
+{
+	return p->vmm->id;
+}
+
+struct guest *vmm_guest(struct proc *p)
+{
+	return p->vmm->guest;
+}
+
+static void hang_up(struct line_user *l)
+{
+	struct chan *c = l->chan;
+
+	l->chan = NULL;
+	if (l->kind == CONTROL)
+		l->v->capable = false;
+	chan_close(c);
+}
+
+static struct proc_socket *socket_of(struct vmm *v, enum socket_kind kind)
+{
+	for (unsigned i = 0; i < v->p->sockets_n; i++)
+		if (strstr(v->p->sockets[i].path, leaves[kind]))
+			return &v->p->sockets[i];
+	return NULL;
+}
+
+static void line_closed(void *ctx, const struct why *why UNUSED)
+{
+	struct line_user *l = ctx;
+	struct proc_socket *at = socket_of(l->v, l->kind);
+
+	hang_up(l);
+	if (at && at->waiting)
+		vmm_connected(l->v->p, at);
+}
+
+static size_t ignore(void *ctx UNUSED, const uint8_t *p UNUSED, size_t n)
+{
+	return n;
+}
+
+static size_t monitor_line(void *ctx, const uint8_t *p, size_t n)
+{
+	static const char reply[] = "{\"return\": {}}\r\n";
+	struct line_user *l = ctx;
+	const uint8_t *end = memchr(p, '\n', n);
+
+	if (!end)
+		return 0;
+	if (memmem(p, (size_t)(end - p), "qmp_capabilities", 16))
+		l->v->capable = true;
+	chan_write(l->chan, reply, sizeof(reply) - 1);
+	return (size_t)(end - p) + 1;
+}
+
+static const struct chan_user monitor_user = { monitor_line, NULL, line_closed };
+static const struct chan_user console_user = { ignore, NULL, line_closed };
+
+void vmm_connected(struct proc *p, struct proc_socket *at)
+{
+	static const char greeting[] =
+		"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}}}}\r\n";
+	struct vmm *v = p->vmm;
+	enum socket_kind kind = CONTROL;
+	struct line_user *l;
+	struct chan *c;
+
+	while (kind < SOCKET_KINDS && !strstr(at->path, leaves[kind]))
+		kind++;
+	must(kind < SOCKET_KINDS);
+	l = &v->lines[kind];
+	if (!at->waiting || l->chan || (kind == AGENT && guest_is_connected(v->guest)))
+		return; /* it waits until the one before has gone */
+	c = take_ptr(&at->waiting);
+	if (kind == AGENT) {
+		guest_connected(v->guest, c);
+		return;
+	}
+	l->chan = c;
+	chan_user_set(c, kind == CONTROL ? &monitor_user : &console_user, l);
+	chan_pause(c, false);
+	if (kind == CONTROL)
+		chan_write(c, greeting, sizeof(greeting) - 1);
+}
+
+void vmm_agent_free(struct proc *p)
+{
+	struct proc_socket *at = socket_of(p->vmm, AGENT);
+
+	if (at && at->waiting)
+		vmm_connected(p, at);
+}
+
+void vmm_console(struct proc *p, const char *text)
+{
+	struct chan *c = p->vmm->lines[CONSOLE].chan;
+
+	if (c && chan_pending(c) < 65536)
+		chan_write(c, text, strlen(text));
+}
+
+void vmm_event(struct proc *p, const char *json)
+{
+	struct vmm *v = p->vmm;
+
+	if (!v->capable || !v->lines[CONTROL].chan)
+		return;
+	chan_write(v->lines[CONTROL].chan, json, strlen(json));
+	chan_write(v->lines[CONTROL].chan, "\r\n", 2);
+}
+
+void vmm_begin(struct proc *p)
+{
+	struct sim *s = p->sim;
+	struct vmm *v = calloc(1, sizeof(*v));
+	const char *name = strstr(p->command, "banger-");
+
+	must(v && name);
+	v->p = p;
+	p->vmm = v;
+	for (int i = 0; i < SOCKET_KINDS; i++)
+		v->lines[i] = (struct line_user){ v, (enum socket_kind)i, NULL };
+	snprintf(v->id, sizeof(v->id), "%.*s", (int)strcspn(name + 7, " "), name + 7);
+	v->guest = guest_new(p);
+	if (!s->calm && sim_chance(s, s->weather.stillborn)) {
+		sim_mark(s, MARK_vmm_stillborn);
+		proc_exit_later(p, sim_roll(s, 60), 1);
+		return;
+	}
+	guest_boot(v->guest);
+}
+
+void vmm_end(struct proc *p)
+{
+	struct vmm *v = p->vmm;
+
+	guest_free(v->guest);
+	for (int i = 0; i < SOCKET_KINDS; i++)
+		hang_up(&v->lines[i]);
+	free(v);
+	p->vmm = NULL;
+}

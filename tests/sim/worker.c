@@ -1,0 +1,255 @@
+/*
+ * worker.c - a simulated banger-worker: takes one job, eats its stream with credit, makes the files
+ * that the real one would, answers plausible facts; or fails, dies, hangs, or breaks the rules.
+ */
+#include "tests/sim/sim.h"
+
+#define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+enum worker_fate { FATE_WORK, FATE_DIE, FATE_REFUSE, FATE_HANG, FATE_RUDE };
+
+struct worker {
+	struct proc *p;
+	struct sim *sim;
+	struct rpc *rpc;
+	struct window window;
+	enum letter_id kind;
+	uint32_t msgid;
+	bool streams; /* waits for the stream's end */
+	enum worker_fate fate;
+	char from[64], to[64]; /* of a copy */
+};
+
+/* A file in the job's directory; false when the disk is full or the directory is gone. */
+static bool make(struct worker *k, const char *leaf, uint64_t size)
+{
+	char path[NODE_PATH_BYTES];
+
+	snprintf(path, sizeof(path), "%s/%s", k->p->dir, leaf);
+	return !disk_is_full(k->sim) && node_put(k->sim, STATE, path, size);
+}
+
+static void refuse_job(struct worker *k, const char *text)
+{
+	struct why why;
+
+	fail(&why, ERR_invalid_value, "%s", text);
+	rpc_refuse(k->rpc, k->msgid, &why);
+}
+
+static void answer_job(struct worker *k, const void *result)
+{
+	struct why why;
+
+	must(rpc_answer(k->rpc, k->msgid, &letter_kinds[k->kind], result, &why) == OK);
+}
+
+static bool copy_file(struct worker *k)
+{
+	char path[NODE_PATH_BYTES];
+	struct node *n;
+
+	snprintf(path, sizeof(path), "%s/%s", k->p->extra, k->from);
+	n = node_find(k->sim, STATE, path);
+	return n && make(k, k->to, n->size);
+}
+
+static void do_job(struct worker *k)
+{
+	static const struct image_facts image = { .size = GiB, .used = 200 * MiB, .files = 9000,
+		.init = init_kind_systemd, .os = "Simulated", .home = "/root", .digest = DIGEST };
+	struct kernel_facts kernel = { .release = "6.1.0", .arch = "x86_64", .size = 30 * MiB,
+		.pvh = true, .digest = DIGEST, .agent = "none" };
+	struct work_fetched fetched = { "linux.deb", 60 * MiB, "linux-image" };
+	struct work_copied copied = { MiB };
+	struct nothing none;
+	bool modules = sim_chance(k->sim, 800);
+	bool good = false;
+
+	switch ((int)k->kind) {
+	case LETTER_work_image:
+		good = make(k, "root.ext4", GiB) && make(k, "work.ext4", 64 * MiB);
+		break;
+	case LETTER_work_kernel:
+		good = make(k, "vmlinux", 30 * MiB);
+		kernel.modules = modules ? 900 : 0;
+		kernel.modules_size = modules ? 90 * MiB : 0;
+		if (modules)
+			good = good && make(k, "modules.ext4", 90 * MiB) &&
+			       make(k, "modules.cpio", 9 * MiB);
+		break;
+	case LETTER_work_initramfs:
+		good = make(k, "initramfs.cpio", 10 * MiB);
+		break;
+	case LETTER_work_fetch:
+		good = make(k, fetched.file, fetched.size);
+		break;
+	default:
+		good = copy_file(k);
+		break;
+	}
+	if (!good)
+		refuse_job(k, "cannot write: no space left on device");
+	else
+		answer_job(k, k->kind == LETTER_work_image    ? (const void *)&image :
+			      k->kind == LETTER_work_kernel ? (const void *)&kernel :
+			      k->kind == LETTER_work_fetch  ? (const void *)&fetched :
+			      k->kind == LETTER_work_copy   ? (const void *)&copied :
+							      (const void *)&none);
+}
+
+static void be_rude(struct worker *k)
+{
+	struct stream_credit much = { 1, 2, 1000 };
+	struct why why;
+
+	if (sim_chance(k->sim, 400))
+		must(rpc_note(k->rpc, &letter_kinds[LETTER_stream_credit], &much, &why) == OK);
+	else if (sim_chance(k->sim, 500))
+		rpc_answer_packed(k->rpc, k->msgid, (struct bytes){ (const uint8_t *)"\x07", 1 });
+	else
+		chan_write(rpc_chan(k->rpc), "\xc1\xc1", 2);
+}
+
+static void act(void *ctx, uint64_t steps)
+{
+	struct work_progress progress = { .done = 1000 * (10 - steps), .detail = "files" };
+	struct worker *k = ctx;
+	struct why why;
+
+	if (steps > 0) {
+		must(rpc_note(k->rpc, &letter_kinds[LETTER_work_progress], &progress, &why) == OK);
+		sim_after(k->sim, sim_between(k->sim, 1, 400), act, k, steps - 1);
+		return;
+	}
+	switch (k->fate) {
+	case FATE_WORK:
+		do_job(k);
+		return;
+	case FATE_DIE:
+		sim_mark(k->sim, MARK_worker_died);
+		proc_exit_later(k->p, 0, sim_chance(k->sim, 500) ? 1 : 139);
+		return;
+	case FATE_REFUSE:
+		sim_mark(k->sim, MARK_worker_refused);
+		refuse_job(k, "this is no archive");
+		return;
+	case FATE_HANG:
+		sim_mark(k->sim, MARK_worker_hung);
+		return;
+	case FATE_RUDE:
+		sim_mark(k->sim, MARK_worker_rude);
+		be_rude(k);
+		return;
+	}
+}
+
+/* ---- what it is told ---- */
+
+static bool read_job(struct worker *k, struct bytes params)
+{
+	union {
+		struct work_image image;
+		struct work_kernel kernel;
+		struct work_initramfs initramfs;
+		struct work_fetch fetch;
+		struct work_copy copy;
+	} body;
+	struct arena a = { .max = 64 * KiB };
+	struct why why;
+	bool good = shape_read(letter_kinds[k->kind].in, mp_over(params.p, params.n), STRICT, &a,
+			    &body, &why) == OK;
+
+	if (good && k->kind == LETTER_work_copy) {
+		str_copy(k->from, sizeof(k->from), body.copy.from);
+		str_copy(k->to, sizeof(k->to), body.copy.to);
+	}
+	k->streams = k->kind == LETTER_work_image ||
+		     (k->kind == LETTER_work_kernel && good && !body.kernel.file);
+	arena_done(&a);
+	return good;
+}
+
+static enum worker_fate fate_of(struct sim *s)
+{
+	if (s->calm || !sim_chance(s, s->weather.worker))
+		return FATE_WORK;
+	return (enum worker_fate)sim_between(s, FATE_DIE, FATE_RUDE);
+}
+
+static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct bytes params)
+{
+	struct worker *k = ctx;
+
+	k->kind = letter_by_method((const char *)method.p, method.n);
+	k->msgid = msgid;
+	if (k->kind < LETTER_work_image || k->kind > LETTER_work_copy || !read_job(k, params))
+		sim_fail(k->sim, "a worker cannot read its job %.*s", (int)method.n,
+			(const char *)method.p);
+	k->fate = fate_of(k->sim);
+	if (!k->streams || (k->fate != FATE_WORK && sim_chance(k->sim, 500)))
+		sim_after(k->sim, sim_between(k->sim, 1, 300), act, k, sim_roll(k->sim, 4));
+}
+
+static void on_note(void *ctx, struct bytes method, struct bytes params)
+{
+	enum letter_id id = letter_by_method((const char *)method.p, method.n);
+	struct arena a = { .max = 64 * KiB };
+	struct stream_credit credit = { 1, 0, 0 };
+	struct worker *k = ctx;
+	struct stream_data d;
+	struct why why;
+
+	if (id != LETTER_stream_data || shape_read(&shape_stream_data, mp_over(params.p, params.n),
+						STRICT, &a, &d, &why))
+		sim_fail(k->sim, "a worker was told %.*s", (int)method.n, (const char *)method.p);
+	if (!k->streams || d.stream != 1 || d.ch != 0 || !window_use(&k->window, d.data.n))
+		sim_fail(k->sim, "a worker got bytes that it had not granted");
+	credit.bytes = window_passed(&k->window, d.data.n);
+	if (credit.bytes)
+		must(rpc_note(k->rpc, &letter_kinds[LETTER_stream_credit], &credit, &why) == OK);
+	if (d.data.n == 0) {
+		k->streams = false;
+		sim_forget(k->sim, k);
+		sim_after(k->sim, sim_between(k->sim, 1, 300), act, k, sim_roll(k->sim, 4));
+	}
+	arena_done(&a);
+}
+
+static void on_closed(void *ctx, const struct why *why)
+{
+	struct worker *k = ctx;
+
+	if (why->code == ERR_malformed)
+		sim_fail(k->sim, "letters to a worker are malformed: %s", why->text);
+	proc_exit_later(k->p, 1, 0);
+}
+
+static const struct rpc_user rpc_user = {
+	.request = on_request,
+	.note = on_note,
+	.closed = on_closed,
+};
+
+void worker_begin(struct proc *p, struct chan *letters)
+{
+	struct worker *k = calloc(1, sizeof(*k));
+
+	must(k);
+	k->p = p;
+	k->sim = p->sim;
+	p->worker = k;
+	window_init(&k->window);
+	k->rpc = rpc_new(letters, FRAME_BYTES_MAX, &rpc_user, k);
+	must(k->rpc);
+}
+
+void worker_end(struct proc *p)
+{
+	struct worker *k = p->worker;
+
+	sim_forget(k->sim, k);
+	rpc_free(k->rpc);
+	free(k);
+	p->worker = NULL;
+}
