@@ -4,7 +4,9 @@
 BENCHES := $(basename $(notdir $(wildcard bench/*.c)))
 BENCH_OBJS_letters := $(call objs,runtime/actor)
 
-$(O)/bench/%: $(O)/obj/bench/%.o $$(BENCH_OBJS_$$*) $(WIRED_LIB)
+.SECONDEXPANSION:
+
+$(O)/bench/%: $(O)/obj/bench/%.o $$(BENCH_OBJS_$$*) $$(WIRED_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LIBS_wire)

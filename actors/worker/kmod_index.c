@@ -114,7 +114,8 @@ enum err kmod_index(struct kmod_pair *v, size_t n, struct buf *out, struct why *
 	for (size_t i = 0; i < n; i++)
 		if (is_key(v[i].key))
 			v[kept++] = v[i];
-	qsort(v, kept, sizeof(*v), by_key);
+	if (kept > 0)
+		qsort(v, kept, sizeof(*v), by_key);
 	put32(out, 0xb007f457);
 	put32(out, 0x00020001);
 	put32(out, 0);
