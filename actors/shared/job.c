@@ -16,6 +16,7 @@
 
 enum {
 	JOB_SILENCE_MS = 600000, /* a job that owes work and says nothing for so long is ended */
+	LAST_WORDS_MS = 2000, /* how long the link may outlive the process: a grandchild may hold it */
 	PROGRESS_MS = 250, /* between two that are passed on */
 	WORKER_LOG_MAX = 1048576 /* then the log begins anew; the older one is kept */
 };
@@ -36,9 +37,20 @@ struct job {
 	bool settled; /* the outcome stands: answer, or why */
 	bool lost; /* the link broke before there was an answer */
 	bool fed; /* the stream has ended, or there is none */
-	bool gone, silent; /* its process has ended; its socket has */
-	int status;
+	bool gone; /* the process has ended; its last words may still lie in the socket */
+	int status; /* then */
 };
+
+static void finish(void *ctx);
+
+/* Its last words are read before its end is told; never told from inside the caller's own call. */
+static void finish_when_gone(struct job *j)
+{
+	uint64_t ms = j->settled || j->lost ? 0 : LAST_WORDS_MS;
+
+	if (j->gone)
+		world_timer(j->world, &j->silence, ms, finish, j);
+}
 
 static void settle(struct job *j)
 {
@@ -47,13 +59,7 @@ static void settle(struct job *j)
 	rpc_free(j->rpc);
 	j->rpc = NULL;
 	child_signal(j->child, SIGKILL);
-}
-
-static void finish(struct job *j);
-
-static void finish_later(void *ctx)
-{
-	finish(ctx);
+	finish_when_gone(j);
 }
 
 void job_stop(struct job *j, const struct why *why)
@@ -62,8 +68,6 @@ void job_stop(struct job *j, const struct why *why)
 		return;
 	j->why = *why;
 	settle(j);
-	if (j->gone)
-		world_timer(j->world, &j->silence, 0, finish_later, j);
 }
 
 static void on_silence(void *ctx)
@@ -77,7 +81,7 @@ static void on_silence(void *ctx)
 /* A client may take its time to send; a worker that has all it needs may not. */
 static void expect_life(struct job *j)
 {
-	if (j->fed && !j->settled)
+	if (j->fed && !j->settled && !j->gone)
 		world_timer(j->world, &j->silence, JOB_SILENCE_MS, on_silence, j);
 }
 
@@ -158,13 +162,13 @@ static void on_closed(void *ctx, const struct why *why)
 {
 	struct job *j = ctx;
 
-	j->silent = true;
-	if (j->gone)
-		finish(j);
-	else if (why->code == ERR_malformed)
+	if (why->code == ERR_malformed) {
 		broken(j, why->text);
-	else
-		child_signal(j->child, SIGKILL); /* it speaks no more; its exit is awaited */
+		return;
+	}
+	j->lost = true;
+	child_signal(j->child, SIGKILL); /* it speaks no more; its exit is awaited */
+	finish_when_gone(j);
 }
 
 static const struct rpc_user rpc_user = {
@@ -174,8 +178,9 @@ static const struct rpc_user rpc_user = {
 
 /* ---- its end ---- */
 
-static void say_how_it_died(struct job *j, int status)
+static void say_how_it_died(struct job *j)
 {
+	int status = j->status;
 	bool killed = status > 128;
 
 	fail(&j->why, ERR_internal, "the worker ended without an answer (%s %d)%s%s",
@@ -201,15 +206,14 @@ static const void *read_answer(struct job *j, struct arena *a)
 	return NULL;
 }
 
-static void finish(struct job *j)
+static void finish(void *ctx)
 {
+	struct job *j = ctx;
 	const void *result = NULL;
 	struct arena a;
 
-	if (!j->settled) {
-		say_how_it_died(j, j->status);
-		settle(j);
-	}
+	if (!j->settled)
+		say_how_it_died(j);
 	arena_init(&a, 4 * MiB);
 	if (!j->why.code)
 		result = read_answer(j, &a);
@@ -218,15 +222,13 @@ static void finish(struct job *j)
 	job_free(j);
 }
 
-/* Its last words may still lie in the socket: the end of both is awaited, in either order. */
 static void process_ended(void *ctx, int status)
 {
 	struct job *j = ctx;
 
 	j->gone = true;
 	j->status = status;
-	if (j->settled || j->silent)
-		finish(j);
+	finish_when_gone(j);
 }
 
 void job_free(struct job *j)

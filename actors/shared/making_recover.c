@@ -47,8 +47,13 @@ void makings_remove(struct makings *ms, uint64_t op, const char *id)
 
 /* ---- after a restart ---- */
 
+static void sweep(struct makings *ms);
+
 static void recovered(struct makings *ms, const struct why *why)
 {
+	ms->open.n = 0;
+	if (!why)
+		sweep(ms);
 	buf_done(&ms->open);
 	ms->recovered(ms->state, why);
 }
@@ -154,13 +159,10 @@ static void sweep(struct makings *ms)
 	}
 	if (e)
 		log_line(LOG_WARN, ms->area, "cannot sweep", "why", why.text, NULL);
-	ms->open.n = 0;
-	ms->open.failed = false;
 }
 
 void makings_recover(struct makings *ms)
 {
-	sweep(ms);
 	ms->rows = (struct record_scan){ .me = ms->me, .table = store_table_flow,
 		.shape = &shape_flow_record, .row = on_row, .done = rows_read, .ctx = ms };
 	record_scan(&ms->rows);

@@ -144,6 +144,9 @@ static enum err make_vmlinux(struct kernel *k, struct kernel_facts *f, struct wh
 	return OK;
 }
 
+static const char accepted[] = "a kernel is a .deb, a bzImage, an ELF vmlinux, or a tar with vmlinuz "
+			       "and lib/modules/RELEASE";
+
 static enum err collect(struct kernel *k, struct source *s, struct why *why)
 {
 	struct bytes head;
@@ -157,15 +160,14 @@ static enum err collect(struct kernel *k, struct source *s, struct why *why)
 		e = kernel_collect_deb(k, s, why);
 	else if (elf_is(head) || bzimage_is(head))
 		e = kernel_take_image(k, s, why);
-	else
-		e = kernel_collect_tar(k, s, why);
+	else if (kernel_collect_tar(k, s, why))
+		return why->hint[0] ? why->code : fail_hint(why, "%s", accepted);
 	if (!e)
 		e = source_drain(s, why);
 	if (e || k->image >= 0)
 		return e;
 	fail(why, ERR_invalid_value, "there is no kernel in it");
-	return fail_hint(why, "give a .deb, a bzImage, an ELF vmlinux, or a tar with vmlinuz and "
-			      "lib/modules/RELEASE");
+	return fail_hint(why, "%s", accepted);
 }
 
 /* A file of the job's directory, in place of the stream. */

@@ -188,7 +188,9 @@ enum err modset_load(struct modset *s, const struct modfile *f, uint8_t **ret, s
 	own_buf out = { .max = MODULE_BYTES_MAX };
 	enum err e;
 
-	if (f->size > MODULE_BYTES_MAX || f->size == 0) {
+	if (f->size == 0) {
+		e = fail(why, ERR_invalid_value, "an empty module");
+	} else if (f->size > MODULE_BYTES_MAX) {
 		e = fail(why, ERR_too_large, "a module of %llu bytes", (unsigned long long)f->size);
 	} else if (plain) {
 		e = read_plain(s, f, &out, why);

@@ -202,6 +202,8 @@ static enum err reach_directory(struct why *why)
 		if (reached)
 			return OK;
 	}
+	/* Who changed his uid finds his own /proc/self to be root's, until he says otherwise. */
+	(void)!prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	snprintf(uids, sizeof(uids), "%u %u 1", geteuid(), geteuid());
 	snprintf(gids, sizeof(gids), "%u %u 1", getegid(), getegid());
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || !put_text("/proc/self/setgroups", "deny") ||

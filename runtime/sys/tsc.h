@@ -12,8 +12,10 @@ struct tsc_mark {
 
 /* Take a mark early (at start) ... */
 struct tsc_mark tsc_mark(void);
-/* ... and ask later: kHz since the mark, within parts in a million after 20 ms; it spins for what is
- * missing of those. 0 where there is no such counter. */
+/*
+ * ... and ask later: kHz since the mark, within parts in a million after 20 ms; it spins for what
+ * is missing of those. 0 where there is no such counter.
+ */
 uint64_t tsc_khz(struct tsc_mark since);
 
 #endif

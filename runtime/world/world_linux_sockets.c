@@ -56,7 +56,7 @@ enum err bind_socket(struct world *w, const char *path, int *ret, struct why *wh
 	mask = umask(0177);
 	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa));
 	umask(mask);
-	if (r < 0 || listen(fd, 128) < 0)
+	if (r < 0 || listen(fd, 1024) < 0)
 		return fail_errno(why, "cannot listen at %s", path);
 	*ret = take_fd(&fd);
 	return OK;
