@@ -5,6 +5,8 @@
  * record that no reader could take is never written. Writes are answered when they are on disk;
  * those of one turn go to disk together. Never looks into a record beyond its shape.
  */
+#include <sys/queue.h>
+
 #include "actors/roster.h"
 #include "base/log.h"
 
@@ -18,10 +20,12 @@ enum {
 struct store {
 	struct actor *me;
 	struct world *world;
+	TAILQ_HEAD(, pending_write) writes;
 	uint32_t under_way;
 };
 
 struct pending_write {
+	TAILQ_ENTRY(pending_write) entry;
 	struct kv_waiter waiter;
 	struct store *store;
 	struct reply_to reply;
@@ -60,6 +64,7 @@ static void written(void *ctx, const struct why *why)
 	struct nothing done;
 
 	s->under_way--;
+	TAILQ_REMOVE(&s->writes, p, entry);
 	if (why) {
 		log_line(LOG_ERROR, "store", "commit failed", "why", why->text, NULL);
 		refuse(s->me, p->reply, why);
@@ -101,6 +106,7 @@ static void on_write(void *state, const struct letter *l, const void *body)
 	p->waiter.done = written;
 	p->waiter.ctx = p;
 	s->under_way++;
+	TAILQ_INSERT_TAIL(&s->writes, p, entry);
 	world_kv_commit(s->world, &batch, &p->waiter);
 }
 
@@ -171,13 +177,21 @@ static enum err store_open(void *state, struct actor *me, void *env, struct why 
 	struct store *s = state;
 
 	s->me = me;
+	TAILQ_INIT(&s->writes);
 	s->world = ((struct env *)env)->world;
 	return OK;
 }
 
-static void store_close(void *state UNUSED)
+/* What is under way is written all the same; nobody is left to hear of it. */
+static void store_close(void *state)
 {
-	/* commits that are under way are the world's; it waits for them when it ends */
+	struct store *s = state;
+	struct pending_write *p;
+
+	while ((p = TAILQ_FIRST(&s->writes)) != NULL) {
+		TAILQ_REMOVE(&s->writes, p, entry);
+		free(p);
+	}
 }
 
 static void store_verify(const void *state)

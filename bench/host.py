@@ -175,9 +175,8 @@ class Libvirt:
                     "--clear-groups"]
         elif os.access("/dev/kvm", os.R_OK):
             raise Unavailable("it would probe /dev/kvm, which this user may open")
-        self.virsh = [*user, need("virsh"), "-c",
+        self.virsh = [need("virsh"), "-c",
                       f"qemu+unix:///session?socket={self.dir}/libvirt/libvirt-sock", "list"]
-        self.wrapped = len(user)
         self.pid = host.spawn([*user, need("libvirtd"), "--timeout", 3600], env=self.env).pid
         wait_for("libvirtd", (self.dir / "libvirt/libvirt-sock").exists)
         call(self.virsh, env=self.env)

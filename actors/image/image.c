@@ -145,8 +145,9 @@ static enum err not_found(struct images *s, const char *name, struct why *why)
 {
 	fail_field(why, ERR_not_found, "image", "no image '%s'", name);
 	if (s->env->config->default_image && str_eq(name, s->env->config->default_image))
-		return fail_hint(why, "it is the default image: `make demo` makes it, or `banger image "
-				      "import %s FILE`", name);
+		return fail_hint(why,
+			"it is the default image: `make demo` makes it, or `banger image import %s "
+			"FILE`", name);
 	return fail_hint(why, "`banger image list` shows what is there; `banger image import %s "
 			      "FILE` makes it", name);
 }
@@ -270,11 +271,30 @@ static void let_go(struct images *s, struct image *im)
 		image_forget(s, im, (struct reply_to){ 0 });
 }
 
+/* A machine that was made asks by id: it stays on its image, whoever has the name now. */
+static struct image *wanted(struct images *s, const struct image_hold *q, struct why *why)
+{
+	const char *name = q->image ? q->image : s->env->config->default_image;
+	struct image *im;
+
+	if (q->id) {
+		im = image_by_id(s, q->id);
+		if (im && !im->going)
+			return im;
+		fail(why, ERR_not_found, "image %s, which machine %s was made from, is gone",
+			q->id, q->vm);
+		return NULL;
+	}
+	im = name ? image_by_name(s, name) : NULL;
+	if (!im)
+		not_found(s, name ? name : "", why);
+	return im;
+}
+
 static void on_hold(void *state, const struct letter *l, const void *body)
 {
 	const struct image_hold *q = body;
 	struct images *s = state;
-	const char *name = q->image ? q->image : s->env->config->default_image;
 	char root[MAKING_PATH_BYTES], work[MAKING_PATH_BYTES];
 	struct image *im, *before;
 	struct image_held held;
@@ -282,11 +302,9 @@ static void on_hold(void *state, const struct letter *l, const void *body)
 
 	if (waiting_took(&s->waiting, l, on_hold))
 		return;
-	im = name ? image_by_name(s, name) : NULL;
+	im = wanted(s, q, &why);
 	before = holders_get(&s->holders, q->vm);
 	if (!im || holders_put(&s->holders, q->vm, im, &why)) {
-		if (!im)
-			not_found(s, name ? name : "", &why);
 		refuse(s->me, l->reply, &why);
 		return;
 	}

@@ -3,8 +3,10 @@
  *
  * A machine gets a kernel whose agent is of this build: the answer waits where the initramfs must
  * be renewed first, or where the kernel is of the catalog and has to be pulled (row C3).
+ * A machine that was made asks by id: it keeps its kernel, whoever has the name now.
  */
 #include "actors/kernel/kernel.h"
+#include "base/text.h"
 
 static void let_go(struct kernels *s, struct kernel *k)
 {
@@ -55,23 +57,40 @@ static struct kernel_making *awaited(struct kernels *s, struct kernel *k, const 
 	return kernel_pull_begin(s, name, 0, false, false, &p, why) ? NULL : p;
 }
 
-void kernel_hold(struct kernels *s, const char *asked, const char *vm, struct reply_to reply)
+static struct kernel *made_with(struct kernels *s, const char *id, const char *vm, struct why *why)
 {
-	const char *name = asked ? asked : kernel_default_name(s);
+	struct kernel *k = kernel_by_id(s, id);
+
+	if (k && !k->going)
+		return k;
+	fail(why, ERR_not_found, "kernel %s, which machine %s was made with, is gone", id, vm);
+	return NULL;
+}
+
+static const char *usual_name(const struct kernels *s)
+{
+	const char *name = kernel_default_name(s);
+
+	return name || s->by_name.count ? name : kernel_catalog_first();
+}
+
+void kernel_hold(struct kernels *s, const char *id, const char *asked, const char *vm,
+	struct reply_to reply)
+{
+	const char *name = asked || id ? asked : usual_name(s);
 	char agent[AGENT_WORD_BYTES];
+	struct kernel_wait *w = NULL;
 	struct kernel_making *p;
 	struct kernel *k;
 	struct why why;
 
-	if (!name && s->by_name.count == 0)
-		name = kernel_catalog_first();
-	k = name ? kernel_by_name(s, name) : NULL;
-	if (!name) {
+	if (!id && !name) {
 		kernel_not_found(s, NULL, &why);
 		refuse(s->me, reply, &why);
 		return;
 	}
-	if (k && kernel_agent_word(s, agent, &why)) {
+	k = id ? made_with(s, id, vm, &why) : kernel_by_name(s, name);
+	if ((id && !k) || (k && kernel_agent_word(s, agent, &why))) {
 		refuse(s->me, reply, &why);
 		return;
 	}
@@ -80,7 +99,11 @@ void kernel_hold(struct kernels *s, const char *asked, const char *vm, struct re
 		return;
 	}
 	p = awaited(s, k, name, &why);
-	if (!p || !kernel_wait_add(&p->waits, reply, 0, vm, name, &why))
+	if (p)
+		w = kernel_wait_add(&p->waits, reply, 0, vm, name, &why);
+	if (w)
+		must(str_copy(w->id, sizeof(w->id), id ? id : ""));
+	else
 		refuse(s->me, reply, &why);
 }
 
@@ -90,7 +113,7 @@ void kernel_on_hold(void *state, const struct letter *l, const void *body)
 	struct kernels *s = state;
 
 	if (!waiting_took(&s->waiting, l, kernel_on_hold))
-		kernel_hold(s, q->kernel, q->vm, l->reply);
+		kernel_hold(s, q->id, q->kernel, q->vm, l->reply);
 }
 
 void kernel_on_drop(void *state, const struct letter *l, const void *body)

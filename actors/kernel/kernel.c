@@ -155,7 +155,8 @@ enum err kernel_not_found(struct kernels *s, const char *name, struct why *why)
 {
 	if (!name) {
 		fail_field(why, ERR_not_found, "kernel", "there is no default kernel");
-		return fail_hint(why, s->by_name.count ? "`banger kernel default NAME` chooses one" :
+		return fail_hint(why, "%s", s->by_name.count ?
+			"`banger kernel default NAME` chooses one" :
 			"`banger kernel pull debian`, or `banger kernel import NAME FILE`");
 	}
 	fail_field(why, ERR_not_found, "kernel", "no kernel '%s'", name);

@@ -40,6 +40,7 @@ struct kernel_wait {
 	struct reply_to reply;
 	uint64_t client;
 	char vm[11]; /* a machine that wants to stand on it; "" for a pull */
+	char id[11]; /* that kernel and no other; "" for whichever has the name */
 	char name[KERNEL_NAME_BYTES]; /* "": whatever is the default then */
 };
 TAILQ_HEAD(kernel_waits, kernel_wait);
@@ -113,7 +114,9 @@ enum err kernel_renewal_begin(struct kernels *s, struct kernel *k, struct kernel
 
 /* hold.c */
 letter_fn kernel_on_hold, kernel_on_drop;
-void kernel_hold(struct kernels *s, const char *name, const char *vm, struct reply_to reply);
+/* id: that one, whatever its name; else by name, or (NULL) the default. */
+void kernel_hold(struct kernels *s, const char *id, const char *name, const char *vm,
+	struct reply_to reply);
 
 /* setting.c */
 letter_fn kernel_on_default;

@@ -43,8 +43,8 @@ static void on_machine(void *ctx, const char *key UNUSED, const void *record)
 	if (!r->kernel_id)
 		return;
 	if (!k)
-		log_line(LOG_WARN, "kernel", "a machine's kernel is not there", "vm", r->id, "kernel",
-			r->kernel, NULL);
+		log_line(LOG_WARN, "kernel", "a machine's kernel is not there", "vm", r->id,
+			"kernel", r->kernel, NULL);
 	else if (holders_put(&s->holders, r->id, k, &why))
 		s->short_of_memory = true;
 	else
@@ -115,7 +115,8 @@ static void on_kernel(void *ctx, const char *key, const void *record)
 	}
 	k = kernel_new(r, &why);
 	if (!k) {
-		log_line(LOG_ERROR, "kernel", "cannot load", "name", r->name, "why", why.text, NULL);
+		log_line(LOG_ERROR, "kernel", "cannot load", "name", r->name, "why", why.text,
+			NULL);
 		s->short_of_memory = true;
 		return;
 	}

@@ -16,7 +16,7 @@
 
 enum {
 	JOB_SILENCE_MS = 600000, /* a job that owes work and says nothing for so long is ended */
-	LAST_WORDS_MS = 2000, /* how long the link may outlive the process: a grandchild may hold it */
+	LAST_WORDS_MS = 2000, /* how long its link may outlive a process: a grandchild's doing */
 	PROGRESS_MS = 250, /* between two that are passed on */
 	WORKER_LOG_MAX = 1048576 /* then the log begins anew; the older one is kept */
 };
@@ -200,8 +200,8 @@ static const void *read_answer(struct job *j, struct arena *a)
 
 	if (!result)
 		fail(&j->why, ERR_no_memory, "no memory for a worker's answer");
-	else if (shape_read(shape, mp_over(j->answer.p, j->answer.n), LENIENT, a, result, &j->why) ==
-		 OK)
+	else if (shape_read(shape, mp_over(j->answer.p, j->answer.n), LENIENT, a, result,
+			 &j->why) == OK)
 		return result;
 	return NULL;
 }

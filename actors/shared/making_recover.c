@@ -110,8 +110,8 @@ static void on_row(void *ctx, const char *key, const void *record)
 	if (!ms->known(ms->state, r->subject)) {
 		making_path(ms->area, r->subject, NULL, path);
 		if (world_remove(ms->world, STATE, path, &why)) {
-			log_line(LOG_WARN, ms->area, "files stay until the next start", "path", path,
-				"why", why.text, NULL);
+			log_line(LOG_WARN, ms->area, "files stay until the next start", "path",
+				path, "why", why.text, NULL);
 			return;
 		}
 		log_line(LOG_INFO, ms->area, "settled after a restart", "kind", r->kind, "id",
@@ -142,7 +142,8 @@ static void gather(void *ctx, const char *name)
 	if (name[0] == '.' && strlen(name) <= 64)
 		buf_add(&ms->open, name, strlen(name) + 1);
 	else if (!ms->known(ms->state, name))
-		log_line(LOG_WARN, ms->area, "a directory that no record names", "name", name, NULL);
+		log_line(LOG_WARN, ms->area, "a directory that no record names", "name", name,
+			NULL);
 }
 
 static void sweep(struct makings *ms)

@@ -8,7 +8,7 @@
 #include "actors/shared/records.h"
 #include "actors/vm/vm.h"
 
-enum { HOLD_MS = 120000, WRITE_MS = 60000, KVM_TRIAL_MS = 20000 };
+enum { HOLD_MS = 900000, /* a kernel may have to be fetched first */ WRITE_MS = 60000, KVM_TRIAL_MS = 20000 };
 
 static uint64_t late_name(const struct machine *m, const struct flow *f)
 {

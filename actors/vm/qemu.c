@@ -69,7 +69,8 @@ static void kernel_line(struct machine *m, const struct host_facts *host, struct
 		/* there is no secret between a guest's processes and an emulated CPU to keep */
 		buf_str(b, " mitigations=off nokaslr");
 		if (host->tsc_khz)
-			buf_fmt(b, " tsc=reliable tsc_early_khz=%llu", (unsigned long long)host->tsc_khz);
+			buf_fmt(b, " tsc=reliable tsc_early_khz=%llu",
+				(unsigned long long)host->tsc_khz);
 	}
 	buf_fmt(b, " banger.name=%s banger.link=serial", m->name);
 	if (m->r.home)

@@ -266,6 +266,25 @@ static enum err download(struct fetch *f, struct work_fetched *ret, struct why *
 	return e ? e : find_file(f, ret, why);
 }
 
+/* The lists go as they came: nothing but the package stays. */
+static void remove_tree(int dir, const char *name, int depth)
+{
+	own_fd fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	own_dir d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	int at = fd;
+
+	if (d)
+		take_fd(&fd);
+	while (d && (e = readdir(d)) != NULL) {
+		if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
+			continue;
+		if (unlinkat(at, e->d_name, 0) < 0 && depth > 0)
+			remove_tree(at, e->d_name, depth - 1);
+	}
+	(void)!unlinkat(dir, name, AT_REMOVEDIR);
+}
+
 enum err run_fetch(struct job *j, struct work_fetched *ret, struct why *why)
 {
 	struct fetch f = { .job = j };
@@ -281,5 +300,9 @@ enum err run_fetch(struct job *j, struct work_fetched *ret, struct why *why)
 	if (fchdir(FD_DIR) < 0)
 		return fail_errno(why, "cannot enter the job's directory");
 	e = has_lists() ? OK : update_lists(&f, why);
-	return e ? e : download(&f, ret, why);
+	if (!e)
+		e = download(&f, ret, why);
+	remove_tree(FD_DIR, "lists", 2);
+	remove_tree(FD_DIR, "cache", 2);
+	return e;
 }

@@ -17,6 +17,9 @@
 
 #include "base/base.h"
 #include "base/log.h"
+#include "base/text.h"
+
+enum { COMPLAINTS_MAX = 50 };
 
 struct pack {
 	struct archive *disk, *out;
@@ -25,15 +28,18 @@ struct pack {
 	const char *as; /* in the archive */
 	bool modules; /* leave out the links to a build tree */
 	int result;
+	unsigned complaints;
 };
 
 static void complain(struct pack *p, const char *path, const char *what)
 {
 	char shown[512];
 
+	p->result = 1;
+	if (++p->complaints > COMPLAINTS_MAX)
+		return;
 	log_escape(shown, sizeof(shown), path, strlen(path));
 	fprintf(stderr, "banger-worker: %s: %s\n", shown, what ? what : "unknown error");
-	p->result = 1;
 }
 
 /* The entry's name in the archive: what is behind the root, behind `as`. */
@@ -51,21 +57,44 @@ static bool rename_entry(struct pack *p, struct archive_entry *e, const char *pa
 	return true;
 }
 
-static void copy_data(struct pack *p, const char *path)
+/* The writer wants holes as zeros; it leaves them out of the archive itself. */
+static bool fill_gap(struct pack *p, la_int64_t n)
 {
+	static const uint8_t zeros[65536];
+
+	while (n > 0) {
+		la_ssize_t put = archive_write_data(p->out, zeros,
+			(size_t)MIN(n, (la_int64_t)sizeof(zeros)));
+
+		if (put <= 0)
+			return false;
+		n -= put;
+	}
+	return true;
+}
+
+static void copy_data(struct pack *p, const char *path, la_int64_t size)
+{
+	la_int64_t off = 0, done = 0;
 	const void *block;
 	size_t n;
-	la_int64_t off;
 	int got;
 
 	while ((got = archive_read_data_block(p->disk, &block, &n, &off)) >= ARCHIVE_WARN &&
-		got != ARCHIVE_EOF)
-		if (archive_write_data_block(p->out, block, n, off) < ARCHIVE_WARN) {
+		got != ARCHIVE_EOF) {
+		if (n == 0)
+			continue;
+		if (!fill_gap(p, off - done) ||
+			archive_write_data(p->out, block, n) != (la_ssize_t)n) {
 			complain(p, path, archive_error_string(p->out));
 			return;
 		}
+		done = off + (la_int64_t)n;
+	}
 	if (got != ARCHIVE_EOF)
 		complain(p, path, archive_error_string(p->disk));
+	else if (!fill_gap(p, size - done))
+		complain(p, path, archive_error_string(p->out));
 }
 
 static bool is_left_out(struct pack *p, const char *path)
@@ -91,11 +120,12 @@ static void put(struct pack *p, struct archive_entry *e, const char *path)
 	}
 	archive_entry_linkify(p->links, &e, &spare);
 	got = archive_write_header(p->out, e);
-	if (got < ARCHIVE_OK)
+	/* It warns of a name that is not UTF-8, and keeps it as it is. */
+	if (got < ARCHIVE_WARN || (got < ARCHIVE_OK && utf8_valid(path, strlen(path))))
 		complain(p, path, archive_error_string(p->out));
 	if (got >= ARCHIVE_WARN && archive_entry_filetype(e) == AE_IFREG &&
 		!archive_entry_hardlink(e) && archive_entry_size(e) > 0)
-		copy_data(p, path);
+		copy_data(p, path, archive_entry_size(e));
 }
 
 /* False when nothing more can be read or written. */
@@ -116,7 +146,8 @@ static bool walk(struct pack *p)
 			archive_entry_free(e);
 			return got == ARCHIVE_EOF;
 		}
-		snprintf(path, sizeof(path), "%s", archive_entry_pathname(e));
+		snprintf(path, sizeof(path), "%s",
+			archive_entry_pathname(e) ? archive_entry_pathname(e) : p->root);
 		archive_read_disk_descend(p->disk);
 		if (got < ARCHIVE_OK)
 			complain(p, path, archive_error_string(p->disk));
@@ -172,6 +203,8 @@ static int finish(struct pack *p, bool ok)
 	}
 	if (!ok && p->result == 0)
 		complain(p, "stdout", "cannot write the archive");
+	if (p->complaints > COMPLAINTS_MAX)
+		fprintf(stderr, "banger-worker: and %u more\n", p->complaints - COMPLAINTS_MAX);
 	if (p->links)
 		archive_entry_linkresolver_free(p->links);
 	if (p->out)

@@ -120,6 +120,9 @@ static UNUSED void isolate(void)
 #ifndef LANDLOCK_ACCESS_FS_REFER
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
 #endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
+#endif
 
 enum {
 	READS = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
@@ -138,12 +141,31 @@ static void allow_beneath(int rules, int dir, uint64_t access)
 	(void)!syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
 }
 
+/* What this kernel can refuse. Its first version refuses every rename between directories. */
+static uint64_t refusable(bool read_all)
+{
+	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
+		LANDLOCK_CREATE_RULESET_VERSION);
+	uint64_t access = WRITES;
+
+	if (version < (read_all ? 2 : 1))
+		return 0;
+	if (!read_all)
+		access |= READS;
+	if (version >= 2)
+		access |= LANDLOCK_ACCESS_FS_REFER;
+	if (version >= 3)
+		access |= LANDLOCK_ACCESS_FS_TRUNCATE;
+	return access;
+}
+
 void landlock_close(int dir, bool read_all)
 {
-	struct landlock_ruleset_attr attr = { .handled_access_fs = read_all ? WRITES :
-									       READS | WRITES };
-	own_fd rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	struct landlock_ruleset_attr attr = { .handled_access_fs = refusable(read_all) };
+	own_fd rules = -1;
 
+	if (attr.handled_access_fs)
+		rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (rules < 0)
 		return;
 	allow_beneath(rules, dir, attr.handled_access_fs &
@@ -154,7 +176,8 @@ void landlock_close(int dir, bool read_all)
 	if (read_all) {
 		own_fd null = open("/dev/null", O_PATH | O_CLOEXEC);
 
-		allow_beneath(rules, null, LANDLOCK_ACCESS_FS_WRITE_FILE);
+		allow_beneath(rules, null, attr.handled_access_fs &
+				(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE));
 	}
 	(void)!syscall(SYS_landlock_restrict_self, rules, 0);
 }

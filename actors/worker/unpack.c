@@ -21,6 +21,7 @@ struct item { /* the entry at hand */
 	struct node *dir;
 	const char *name;
 	size_t name_n;
+	struct xattr_set xattrs;
 };
 
 enum err fail_entry(struct why *why, const char *path)
@@ -155,10 +156,7 @@ static enum err make_inode(struct unpack *u, struct item *it, uint32_t *ino, str
 
 static enum err set_xattrs(struct unpack *u, struct item *it, uint32_t ino, struct why *why)
 {
-	struct xattr_set set;
-	enum err e = xattrs_of(it->e, &set, why);
-
-	return e ? e : ext4_xattrs_set(u->tree->fs, ino, set.v, set.n, why);
+	return ext4_xattrs_set(u->tree->fs, ino, it->xattrs.v, it->xattrs.n, why);
 }
 
 /* A directory that is there stays, and looks as its youngest entry says. */
@@ -267,6 +265,9 @@ static enum err put_entry(struct unpack *u, struct item *it, const char *path, s
 		return e;
 	e = read_meta(it->e, &it->m, why);
 	if (!e)
+		e = xattrs_of(it->e, &it->xattrs, why);
+	it->m.mode = xattrs_mode(&it->xattrs, it->m.mode);
+	if (!e)
 		e = tree_place(u->tree, path, it->m.mtime, &it->dir, &it->name, &it->name_n, why);
 	if (e)
 		return e;
@@ -278,13 +279,14 @@ static enum err put_entry(struct unpack *u, struct item *it, const char *path, s
 
 enum err unpack_tar(struct unpack *u, struct archive *a, struct source *s, struct why *why)
 {
+	struct item it = { .a = a, .s = s };
 	struct archive_entry *e = NULL;
 	enum err err = next_entry(a, s, &e, why);
 
 	while (!err && e) {
-		struct item it = { .a = a, .s = s, .e = e };
 		const char *path = archive_entry_pathname(e);
 
+		it.e = e;
 		if (!path)
 			err = fail(why, ERR_invalid_value, "an entry with an unreadable name");
 		else if (put_entry(u, &it, path, why))

@@ -30,6 +30,8 @@ struct xattr_set {
 	uint8_t acl[2][4096];
 };
 enum err xattrs_of(struct archive_entry *e, struct xattr_set *set, struct why *why) MUST_CHECK;
+/* The permissions of a file with these: an ACL's mask stands where the group's would. */
+uint32_t xattrs_mode(const struct xattr_set *set, uint32_t mode);
 
 /* Puts "entry 'path': " in front of what went wrong; returns its code. */
 enum err fail_entry(struct why *why, const char *path);

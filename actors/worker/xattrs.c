@@ -187,3 +187,17 @@ enum err xattrs_of(struct archive_entry *e, struct xattr_set *set, struct why *w
 		err = add_acls(e, set, why);
 	return err;
 }
+
+uint32_t xattrs_mode(const struct xattr_set *set, uint32_t mode)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		const struct bytes *v = &set->v[i].value;
+
+		if (!str_eq(set->v[i].name, "system.posix_acl_access"))
+			continue;
+		for (size_t at = ACL_HEAD; at + ACL_ENTRY <= v->n; at += ACL_ENTRY)
+			if (get16(v->p + at) == TAG_MASK)
+				mode = (mode & ~070u) | (get16(v->p + at + 2) & 7) << 3;
+	}
+	return mode;
+}

@@ -151,6 +151,8 @@ void store_thread_free(struct store_thread *t)
 	pthread_cond_signal(&t->wake);
 	pthread_mutex_unlock(&t->lock);
 	pthread_join(t->thread, NULL);
+	if (t->gathered.b.n > 0 && kv_write(t->w->kv, &t->gathered, NULL) == OK)
+		buf_done(&t->gathered.b);
 	bell_stop(&t->bell);
 	buf_done(&t->batch.b);
 	buf_done(&t->gathered.b);

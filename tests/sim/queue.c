@@ -34,7 +34,7 @@ bool sim_chance(struct sim *s, unsigned in_a_thousand)
 
 /* ---- the heap ---- */
 
-static bool before(const struct event *a, const struct event *b)
+static bool before(const struct sim_event *a, const struct sim_event *b)
 {
 	return a->at != b->at ? a->at < b->at : a->tie < b->tie;
 }
@@ -42,7 +42,7 @@ static bool before(const struct event *a, const struct event *b)
 static void sift_up(struct sim *s, uint32_t i)
 {
 	while (i > 0 && before(&s->queue[i], &s->queue[(i - 1) / 2])) {
-		struct event e = s->queue[i];
+		struct sim_event e = s->queue[i];
 
 		s->queue[i] = s->queue[(i - 1) / 2];
 		i = (i - 1) / 2;
@@ -56,7 +56,7 @@ static void sift_down(struct sim *s)
 
 	for (;;) {
 		uint32_t least = i;
-		struct event e = s->queue[i];
+		struct sim_event e = s->queue[i];
 
 		for (uint32_t j = 2 * i + 1; j <= 2 * i + 2 && j < s->queue_n; j++)
 			if (before(&s->queue[j], &s->queue[least]))
@@ -76,7 +76,7 @@ void sim_after(struct sim *s, uint64_t ms, event_fn *fn, void *ctx, uint64_t arg
 		s->queue = realloc(s->queue, s->queue_cap * sizeof(*s->queue));
 		must(s->queue);
 	}
-	s->queue[s->queue_n] = (struct event){ s->now + ms, sim_random(s), fn, ctx, arg };
+	s->queue[s->queue_n] = (struct sim_event){ s->now + ms, sim_random(s), fn, ctx, arg };
 	sift_up(s, s->queue_n++);
 }
 
@@ -87,9 +87,9 @@ void sim_forget(struct sim *s, const void *ctx)
 			s->queue[i].fn = NULL;
 }
 
-static struct event take_first(struct sim *s)
+static struct sim_event take_first(struct sim *s)
 {
-	struct event e = s->queue[0];
+	struct sim_event e = s->queue[0];
 
 	s->queue[0] = s->queue[--s->queue_n];
 	if (s->queue_n)
@@ -100,7 +100,7 @@ static struct event take_first(struct sim *s)
 bool sim_step(struct sim *s, uint64_t until)
 {
 	uint64_t timer, deadline;
-	struct event e;
+	struct sim_event e;
 
 	while (s->queue_n && !s->queue[0].fn)
 		take_first(s);

@@ -86,7 +86,7 @@ struct client;
 
 typedef void event_fn(void *ctx, uint64_t arg);
 
-struct event {
+struct sim_event {
 	uint64_t at, tie;
 	event_fn *fn; /* NULL: forgotten */
 	void *ctx;
@@ -142,12 +142,13 @@ struct known_vm {
 struct sim {
 	uint64_t seed, rng;
 	uint64_t now; /* virtual milliseconds */
+	uint64_t steps;
 	uint64_t boot_at; /* when the host came up */
 	int64_t wall; /* wall clock minus now */
 	char boot_id[37];
 	bool trace;
 	int log_read; /* where the daemon's log is read from, when tracing */
-	struct event *queue;
+	struct sim_event *queue;
 	uint32_t queue_n, queue_cap;
 	uint64_t *marks; /* MARK_COUNT of them */
 	struct weather weather;
@@ -175,6 +176,7 @@ struct sim {
 	TAILQ_HEAD(, client) clients;
 	uint64_t clients_made;
 	unsigned operations_left;
+	bool prepared; /* there was a quiet beginning, with an image and a kernel */
 	struct known_vm ledger[LEDGER_MAX];
 	unsigned ledger_n;
 
@@ -222,6 +224,7 @@ struct world {
 	struct kv_batch gathered, under_way;
 	struct kv_waiter *waiting, **waiting_end, *committing;
 	bool store_broken;
+	unsigned store_failures;
 };
 void daemon_start(struct sim *s);
 void daemon_start_later(struct sim *s, uint64_t ms);
@@ -300,14 +303,17 @@ void guest_ends(struct guest *g, bool reboot);
 void worker_begin(struct proc *p, struct chan *letters);
 void worker_end(struct proc *p);
 
-/* client.c, script.c */
-void clients_begin(struct sim *s);
+/* client.c */
 void clients_leave(struct sim *s);
 void clients_check(struct sim *s); /* when all has settled: nobody waits any more */
-void client_free(struct client *c);
+
+/* script.c */
+void script_begin(struct sim *s);
+bool script_over(const struct sim *s);
 
 /* check.c */
 void check_settled(struct sim *s, bool after_restart);
+void check_list(struct sim *s, const struct vm_listed *listed);
 void check_counts(struct sim *s, const struct world *w); /* of a world that was dropped */
 
 /* mischief.c */

@@ -16,16 +16,23 @@ struct worker {
 	enum letter_id kind;
 	uint32_t msgid;
 	bool streams; /* waits for the stream's end */
+	bool over; /* it has said its last word */
 	enum worker_fate fate;
 	char from[64], to[64]; /* of a copy */
 };
+
+/* The path of a leaf in a directory; a program of ours gives no names that are too long. */
+static void path_of(char out[NODE_PATH_BYTES], const char *dir, const char *leaf)
+{
+	must(snprintf(out, NODE_PATH_BYTES, "%s/%s", dir, leaf) < NODE_PATH_BYTES);
+}
 
 /* A file in the job's directory; false when the disk is full or the directory is gone. */
 static bool make(struct worker *k, const char *leaf, uint64_t size)
 {
 	char path[NODE_PATH_BYTES];
 
-	snprintf(path, sizeof(path), "%s/%s", k->p->dir, leaf);
+	path_of(path, k->p->dir, leaf);
 	return !disk_is_full(k->sim) && node_put(k->sim, STATE, path, size);
 }
 
@@ -49,7 +56,7 @@ static bool copy_file(struct worker *k)
 	char path[NODE_PATH_BYTES];
 	struct node *n;
 
-	snprintf(path, sizeof(path), "%s/%s", k->p->extra, k->from);
+	path_of(path, k->p->extra, k->from);
 	n = node_find(k->sim, STATE, path);
 	return n && make(k, k->to, n->size);
 }
@@ -122,6 +129,7 @@ static void act(void *ctx, uint64_t steps)
 		sim_after(k->sim, sim_between(k->sim, 1, 400), act, k, steps - 1);
 		return;
 	}
+	k->over = true;
 	switch (k->fate) {
 	case FATE_WORK:
 		do_job(k);
@@ -208,7 +216,7 @@ static void on_note(void *ctx, struct bytes method, struct bytes params)
 	credit.bytes = window_passed(&k->window, d.data.n);
 	if (credit.bytes)
 		must(rpc_note(k->rpc, &letter_kinds[LETTER_stream_credit], &credit, &why) == OK);
-	if (d.data.n == 0) {
+	if (d.data.n == 0 && !k->over) {
 		k->streams = false;
 		sim_forget(k->sim, k);
 		sim_after(k->sim, sim_between(k->sim, 1, 300), act, k, sim_roll(k->sim, 4));

@@ -149,6 +149,7 @@ static void accept_one(void *ctx, uint64_t arg UNUSED)
 	struct chan *c = w->backlog[0];
 
 	memmove(w->backlog, w->backlog + 1, --w->backlog_n * sizeof(c));
+	chan_pause(c, false);
 	if (w->listener)
 		w->listener->accept(w->listener->ctx, c, &peer);
 	else
@@ -164,6 +165,7 @@ struct chan *host_connect(struct sim *s, const char *path)
 		w->backlog_n == COUNT(w->backlog) || !node_find(s, RUNTIME, path))
 		return NULL;
 	pipe_pair(s, w, ends);
+	chan_pause(&ends[0]->c, true); /* nobody reads what was not accepted */
 	w->backlog[w->backlog_n++] = &ends[0]->c;
 	sim_after(s, sim_roll(s, 3), accept_one, w, 0);
 	return &ends[1]->c;

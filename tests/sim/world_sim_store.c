@@ -163,6 +163,7 @@ static void committed(void *ctx, uint64_t arg UNUSED)
 	struct why why;
 	enum err e = write_batch(w, &why);
 
+	w->store_failures += e != OK;
 	w->committing = NULL;
 	buf_done(&w->under_way.b);
 	tell_waiters(waiters, e ? &why : NULL);

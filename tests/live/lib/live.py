@@ -275,6 +275,22 @@ class House:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+# ---- guests ----
+
+def takes_all(house, vm):
+    """What every guest must take: exec, copies both ways, health, a clean stop."""
+    assert house.run("vm", "exec", vm, "--", "sh", "-c", "exit 7").code == 7
+    data = os.urandom(1000000)
+    (house.dir / "in").write_bytes(data)
+    house.ok("vm", "cp", str(house.dir / "in"), f"{vm}:/there")
+    assert house.sh(vm, "sha256sum </there").split()[0] == hashlib.sha256(data).hexdigest()
+    house.ok("vm", "cp", f"{vm}:/there", str(house.dir / "out"))
+    assert (house.dir / "out").read_bytes() == data
+    health = house.json("vm", "health", vm)
+    assert health["ok"] and health["hostname"] == vm, health
+    return health
+
+
 # ---- the template ----
 
 def template(images=("debian",)):

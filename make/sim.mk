@@ -1,0 +1,26 @@
+# The simulation: the whole daemon on a seed (tests/sim), always with sanitizers and self-checks.
+#
+#	make sim SEED=7		replays one seed, with its trace
+#	make sim-run SEEDS=2000	runs many
+
+SEED ?= 1
+SEEDS ?= 2000
+SIM := build/san/bin/sim
+# Everything of the daemon but the Linux side of its seams and its main.
+SIM_OBJS := $(filter-out %/actors/main.o,$(WIRED) $(call objs,runtime/actor runtime/flow tests/sim) \
+	$(call objs_deep,actors))
+
+$(O)/bin/sim: $(SIM_OBJS)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=getpid $^ -o $@ $(LIBS_wire) -ljansson
+
+.PHONY: sim sim-bin sim-run
+sim-bin:
+	$(SAN_MAKE) build/san/bin/sim
+
+sim: sim-bin
+	@$(SIM) --seed $(SEED) --trace
+
+sim-run: sim-bin
+	@$(SIM) --seeds $(SEEDS)

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""What boots unedited: a tree with busybox alone, a container's layers, a Debian with systemd."""
+import hashlib
+import io
+import json
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
+import live  # noqa: E402
+
+APPLETS = "sh cat echo ls mkdir id pwd env grep sleep stty test wc head seq rm sha256sum".split()
+
+
+def busybox_tree(tree):
+    (tree / "bin").mkdir(parents=True)
+    (tree / "bin/busybox").write_bytes(Path(live.busybox()).read_bytes())
+    (tree / "bin/busybox").chmod(0o755)
+    for applet in APPLETS:
+        (tree / "bin" / applet).symlink_to("busybox")
+
+
+def without_init(house):
+    """a tree with nothing but busybox boots, takes exec, cp, health and stops"""
+    tree = house.dir / "tree"
+    busybox_tree(tree)
+    assert house.ok("image", "import", "bare", str(tree)) == b"bare\n"
+    house.create("m", image="bare")
+    assert live.takes_all(house, "m")["init"] == "none"
+    house.ok("vm", "stop", "--timeout", "20s", "m")
+    house.ok("vm", "start", "m")
+    assert house.sh("m", "wc -c </there") == "1000000\n"
+
+
+def layer(*entries):
+    """A layer as bytes: (name, data) is a file, (name, None) a directory, ("l", "to", 0) a link."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for entry in entries:
+            info = tarfile.TarInfo(entry[0])
+            info.mode = 0o755
+            if len(entry) == 3:
+                info.type, info.linkname = tarfile.SYMTYPE, entry[1]
+            elif entry[1] is None:
+                info.type = tarfile.DIRTYPE
+            else:
+                info.size = len(entry[1])
+            if entry[0].startswith("home/app"):
+                info.uid = info.gid = 1000
+            tar.addfile(info, io.BytesIO(entry[1] or b"") if len(entry) == 2 else None)
+    return out.getvalue()
+
+
+def docker_archive(path, layers, config):
+    names = [f"{hashlib.sha256(data).hexdigest()}/layer.tar" for data in layers]
+    document = json.dumps({
+        "architecture": "amd64", "os": "linux", "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{n[:64]}" for n in names]},
+    }).encode()
+    config_name = f"{hashlib.sha256(document).hexdigest()}.json"
+    manifest = json.dumps([{"Config": config_name, "RepoTags": ["app:1"],
+                            "Layers": names}]).encode()
+    with tarfile.open(path, "w") as tar:
+        for name, data in (*zip(names, layers), (config_name, document),
+                           ("manifest.json", manifest)):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def container_layers(house):
+    """a docker archive: whiteouts hold, its environment, directory and user are those of exec"""
+    box = Path(live.busybox()).read_bytes()
+    first = layer(("bin", None), ("bin/busybox", box),
+                  *((f"bin/{a}", "busybox", 0) for a in APPLETS),
+                  ("etc", None), ("etc/passwd", b"root:x:0:0::/root:/bin/sh\n"
+                                  b"app:x:1000:1000::/home/app:/bin/sh\n"),
+                  ("etc/group", b"root:x:0:\napp:x:1000:\n"),
+                  ("home", None), ("home/app", None), ("home/app/seed", b"seed"),
+                  ("srv", None), ("srv/kept", b"1"), ("srv/gone", b"2"), ("srv/old", None),
+                  ("srv/old/file", b"3"), ("opaque", None), ("opaque/below", b"4"))
+    second = layer(("srv/.wh.gone", b""), ("srv/.wh.old", b""), ("srv/new", b"5"),
+                   ("opaque", None), ("opaque/.wh..wh..opq", b""), ("opaque/above", b"6"))
+    archive = house.dir / "app.tar"
+    docker_archive(archive, [first, second],
+                   {"Env": ["PATH=/bin", "GREETING=good day"], "WorkingDir": "/srv",
+                    "User": "app"})
+    house.ok("image", "import", "app", str(archive))
+    house.create("m", image="app")
+    assert house.sh("m", "ls; ls /opaque") == "kept\nnew\nabove\n"
+    assert house.sh("m", "pwd; id -u; echo $GREETING; echo $HOME; cat $HOME/seed") == \
+        "/srv\n1000\ngood day\n/home/app\nseed"
+    assert house.ok("vm", "exec", "-u", "root", "m", "--", "id", "-u") == b"0\n"
+    assert house.ok("vm", "exec", "-w", "/bin", "m", "--", "pwd") == b"/bin\n"
+    house.sh("m", "echo mine >$HOME/file")
+    live.takes_all(house, "m")
+
+
+
+
+def modules(house):
+    """the kernel's modules are there read-only where an image lacks them"""
+    house.create("m")
+    release = house.sh("m", "uname -r").strip()
+    assert house.sh("m", f"test -f /lib/modules/{release}/modules.dep && echo yes") == "yes\n"
+    done = house.run("vm", "exec", "m", "--", "touch", f"/lib/modules/{release}/x")
+    assert done.code != 0 and b"Read-only" in done.err, done.err
+
+
+if __name__ == "__main__":
+    live.main([without_init, container_layers, modules])
