@@ -13,4 +13,4 @@ check-programs: all $(PROTODOC)
 	$(call FUZZ_MAKE,) build/fuzz/tests/tools/seeds
 	$(call FUZZ_MAKE,fuzzer$(comma)) fuzz-bins
 	@rm -rf build/fuzz/seeds; build/fuzz/tests/tools/seeds build/fuzz/seeds
-	@$(MAKE) --no-print-directory sim-bins live-inputs
+	@$(MAKE) --no-print-directory sim-bin live-inputs

@@ -13,7 +13,7 @@ SIM_OBJS := $(filter-out %/actors/main.o,$(WIRED) $(call objs,runtime/actor runt
 $(O)/bin/sim: $(SIM_OBJS)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=getpid $^ -o $@ $(LIBS_wire) -ljansson
+	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=getpid,--wrap=must_failed $^ -o $@ $(LIBS_wire) -ljansson
 
 .PHONY: sim sim-bin sim-run
 sim-bin:

@@ -8,7 +8,11 @@
 #include "actors/shared/records.h"
 #include "actors/vm/vm.h"
 
-enum { HOLD_MS = 900000, /* a kernel may have to be fetched first */ WRITE_MS = 60000, KVM_TRIAL_MS = 20000 };
+enum {
+	HOLD_MS = 900000, /* a kernel may have to be fetched first */
+	WRITE_MS = 60000,
+	KVM_TRIAL_MS = 20000
+};
 
 static uint64_t late_name(const struct machine *m, const struct flow *f)
 {
@@ -232,11 +236,12 @@ static void patience_over(void *ctx)
 	flow_done(&m->flow, m->ended_ticket);
 }
 
+/* It refuses, or its link broke. Once the VMM is being ended by force, that is no news. */
 static void going_down(void *ctx, const struct why *why, struct bytes result UNUSED)
 {
 	struct machine *m = ctx;
 
-	if (why && m->wants_end)
+	if (why && m->wants_end && m->flow.kind == &vm_stop_flow && m->flow.at == 0)
 		patience_over(m);
 }
 

@@ -175,7 +175,7 @@ void machine_dir(const struct machine *m, char *out, size_t size, const char *le
 
 enum vm_state machine_state(const struct machine *m)
 {
-	if (flow_active(&m->flow)) {
+	if (flow_active(&m->flow) || m->on_probation) {
 		if (m->flow.kind == &vm_create_flow)
 			return m->flow.undoing ? vm_state_deleting : vm_state_creating;
 		if (m->flow.kind == &vm_delete_flow)
@@ -372,6 +372,10 @@ void machine_vmm_ended(struct machine *m, int status)
 	if (m->relaunch) {
 		m->relaunch = false;
 		relaunch(m);
+		return;
+	}
+	if (m->on_probation) {
+		vm_probation_failed(m, &why);
 		return;
 	}
 	if (!flow_active(&m->flow)) {

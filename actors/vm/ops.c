@@ -234,11 +234,19 @@ static bool turns_back(const struct machine *m, const struct op *op)
 	return ends && !m->flow.kind->forward_only;
 }
 
+static void turn_back(struct machine *m, const struct why *why)
+{
+	if (m->on_probation)
+		vm_probation_failed(m, why);
+	else
+		flow_cancel(&m->flow, why);
+}
+
 void op_begin(struct vmd *v, struct op *op, struct machine *m)
 {
 	struct why why;
 
-	if (!flow_active(&m->flow)) {
+	if (!flow_active(&m->flow) && !m->on_probation) {
 		run_now(v, op, m);
 		return;
 	}
@@ -248,7 +256,7 @@ void op_begin(struct vmd *v, struct op *op, struct machine *m)
 		m->next_set = true;
 		fail(&why, ERR_cancelled, "cancelled by a %s of the machine",
 			op->kind == OP_DELETE ? "delete" : "stop");
-		flow_cancel(&m->flow, &why);
+		turn_back(m, &why);
 		return;
 	}
 	if (!op)
@@ -267,7 +275,7 @@ void machine_delete_for(struct machine *m, struct op *op)
 		op_begin(v, op, m);
 		return;
 	}
-	if (!flow_active(&m->flow)) {
+	if (!flow_active(&m->flow) && !m->on_probation) {
 		run_flow(v, NULL, m, &vm_delete_flow);
 		return;
 	}
@@ -277,7 +285,7 @@ void machine_delete_for(struct machine *m, struct op *op)
 		return; /* whoever waits is still to be answered; rm is looked at again after it */
 	m->next_set = true;
 	fail(&why, ERR_cancelled, "its client went away");
-	flow_cancel(&m->flow, &why);
+	turn_back(m, &why);
 }
 
 /* The machine's flow is over: tell, then go on with what waited. */

@@ -30,18 +30,25 @@ struct load {
 	uint32_t open_n, open_cap;
 };
 
-static void probation_failed(void *ctx)
+/* Its agent will not answer, or the machine is wanted no more: it is undone like any other. */
+void vm_probation_failed(struct machine *m, const struct why *why)
 {
-	struct machine *m = ctx;
 	const struct flow_kind *kind = m->flow.kind;
 	unsigned journaled = m->flow.journaled;
-	struct why why;
 
 	m->on_probation = false;
-	log_line(LOG_WARN, "vm", "its agent did not answer after the daemon's restart", "vm", m->id,
-		NULL);
+	world_timer_stop(&m->patience);
+	log_line(LOG_WARN, "vm", "not taken over from before the daemon's restart", "vm", m->id,
+		"why", why->text, NULL);
+	flow_recover(&m->flow, kind, &m->v->host, m, ID_MARK_VM, journaled, why);
+}
+
+static void probation_due(void *ctx)
+{
+	struct why why;
+
 	fail(&why, ERR_timeout, "the daemon was restarted, and the agent did not answer after it");
-	flow_recover(&m->flow, kind, &m->v->host, m, ID_MARK_VM, journaled, &why);
+	vm_probation_failed(ctx, &why);
 }
 
 static void on_saved(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
@@ -113,16 +120,18 @@ static void settle_flow(struct machine *m, const struct open_flow *o)
 	bool alive = take_back(m);
 	struct why why;
 
-	if (alive && o->detach && !o->undoing && !o->kind->forward_only &&
+	if (alive && !m->r.rm && o->detach && !o->undoing && !o->kind->forward_only &&
 		o->at == o->kind->count) {
 		m->on_probation = true;
 		m->flow.kind = o->kind;
 		m->flow.journaled = o->at;
-		world_timer(m->v->world, &m->patience, PROBATION_MS, probation_failed, m);
+		world_timer(m->v->world, &m->patience, PROBATION_MS, probation_due, m);
 		return;
 	}
 	fail(&why, ERR_cancelled, "the daemon was restarted");
 	flow_recover(&m->flow, o->kind, &m->v->host, m, o->op, o->at, &why);
+	if (m->r.rm && m->r.made)
+		machine_delete_for(m, NULL); /* its client went with the daemon */
 }
 
 static void settle_machine(struct machine *m)

@@ -297,6 +297,7 @@ void logs_end(struct machine *m);
 /* recover.c */
 void vm_load(struct vmd *v);
 void vm_probation_over(struct machine *m); /* its agent answered */
+void vm_probation_failed(struct machine *m, const struct why *why);
 
 /* vm.c */
 void machine_gone(struct machine *m); /* answers who waits for it, and frees it */

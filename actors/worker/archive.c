@@ -76,7 +76,7 @@ static enum err save(struct spool *s, struct source *data, struct blob *b, struc
 	if (!e && hex)
 		e = source_digest(data, digest, why);
 	if (!e && hex && memcmp(digest + 7, hex, 64) != 0)
-		e = fail(why, ERR_invalid_value, "its content does not have the digest of its name");
+		e = fail(why, ERR_invalid_value, "its content has not the digest of its name");
 	source_done(data);
 	return e;
 }
@@ -139,14 +139,15 @@ static enum err take_link(struct spool *s, struct blob *b, const char *symlink, 
 static enum err take_entry(struct spool *s, struct archive *a, struct source *in,
 	struct archive_entry *e, const char *path, struct why *why)
 {
-	const char *symlink = archive_entry_filetype(e) == AE_IFLNK ? archive_entry_symlink(e) : NULL;
+	mode_t type = archive_entry_filetype(e);
+	const char *symlink = type == AE_IFLNK ? archive_entry_symlink(e) : NULL;
 	const char *hard = archive_entry_hardlink(e);
 	uint64_t size = (uint64_t)MAX(archive_entry_size(e), 0);
 	struct entry_source *data;
 	struct blob *b;
 	enum err err;
 
-	if (!hard && !symlink && archive_entry_filetype(e) != AE_IFREG)
+	if (!hard && !symlink && type != AE_IFREG)
 		return OK;
 	if (size > s->im->ask.content_max || s->used > s->im->ask.content_max - size)
 		return fail(why, ERR_too_large, "more than %llu bytes of layers",
@@ -264,7 +265,8 @@ static enum err read_manifest(struct spool *s, struct why *why)
 	} else if (find(s, "index.json")) {
 		e = read_oci(s, why);
 	} else {
-		e = fail(why, ERR_invalid_value, "no manifest.json and no index.json in the archive");
+		e = fail(why, ERR_invalid_value,
+			"the archive has neither manifest.json nor index.json");
 	}
 	if (!e)
 		e = load(s, s->manifest.config, &text, s->im->digest, why);

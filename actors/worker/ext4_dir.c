@@ -169,9 +169,11 @@ enum err ext4_xattrs_set(struct ext4 *fs, uint32_t ino, const struct xattr *v, s
 	if (e)
 		return ext4_fail(why, e, "cannot open extended attributes");
 	e = ext2fs_xattrs_read(h);
-	for (size_t i = 0; i < n && !e; i++)
-		e = ext2fs_xattr_set(h, v[i].name, v[i].value.p ? v[i].value.p : (const uint8_t *)"",
-			v[i].value.n);
+	for (size_t i = 0; i < n && !e; i++) {
+		const void *value = v[i].value.p ? (const void *)v[i].value.p : "";
+
+		e = ext2fs_xattr_set(h, v[i].name, value, v[i].value.n);
+	}
 	ext2fs_xattrs_close(&h);
 	return e ? xattr_fail(why, e) : OK;
 }

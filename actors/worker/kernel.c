@@ -144,8 +144,8 @@ static enum err make_vmlinux(struct kernel *k, struct kernel_facts *f, struct wh
 	return OK;
 }
 
-static const char accepted[] = "a kernel is a .deb, a bzImage, an ELF vmlinux, or a tar with vmlinuz "
-			       "and lib/modules/RELEASE";
+static const char accepted[] = "a kernel is a .deb, a bzImage, an ELF vmlinux, or a tar with "
+			       "vmlinuz and lib/modules/RELEASE";
 
 static enum err collect(struct kernel *k, struct source *s, struct why *why)
 {

@@ -79,7 +79,7 @@ static bool has_dots(const char *path)
 	while (*path) {
 		size_t n = strcspn(path, "/");
 
-		if ((n == 1 && path[0] == '.') || (n == 2 && path[0] == '.' && path[1] == '.') || n == 0)
+		if (n == 0 || (n == 1 && path[0] == '.') || (n == 2 && strncmp(path, "..", 2) == 0))
 			return true;
 		path += n + (path[n] == '/');
 	}

@@ -121,7 +121,7 @@ static enum err check_kind(const json_t *root, bool *index, struct why *why)
 	bool layers = json_object_get(root, "layers") || json_object_get(root, "config");
 
 	if (list && layers)
-		return fail(why, ERR_invalid_value, "a document that is index and manifest at once");
+		return fail(why, ERR_invalid_value, "one document is index and manifest at once");
 	if (!list && !layers)
 		return fail(why, ERR_invalid_value, "neither an index nor a manifest");
 	*index = list;

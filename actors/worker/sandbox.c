@@ -234,7 +234,8 @@ static enum err reach_directory(struct why *why)
 		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 		mount(".", "/mnt", NULL, MS_BIND, NULL) < 0) {
 		fail_errno(why, "cannot give apt a path to the job's directory");
-		return fail_hint(why, "download the package as another user and use `banger kernel import`");
+		return fail_hint(why, "download the package as another user, then `banger kernel "
+				      "import` it");
 	}
 	dir = open("/mnt", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 || dup2(dir, FD_DIR) < 0)

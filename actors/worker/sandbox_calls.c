@@ -77,6 +77,8 @@ static enum err load(scmp_filter_ctx f, int e, struct why *why)
 enum err filter_parser(struct why *why)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	/* work.copy shares blocks where the file system can. */
+	const struct scmp_arg_cmp clone = { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = FICLONE };
 	int e;
 
 	if (!f)
@@ -84,9 +86,8 @@ enum err filter_parser(struct why *why)
 	e = add_all(f, SCMP_ACT_ALLOW, allowed, COUNT(allowed));
 	if (!e)
 		e = add_all(f, SCMP_ACT_KILL_PROCESS, deadly, COUNT(deadly));
-	if (!e) /* work.copy shares blocks where the file system can */
-		e = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-			SCMP_A1(SCMP_CMP_EQ, FICLONE));
+	if (!e)
+		e = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &clone);
 	return load(f, e, why);
 }
 

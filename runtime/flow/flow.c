@@ -139,8 +139,10 @@ static void try_again(void *ctx)
 	if (f->undoing) {
 		f->at++;
 		undo_next(f);
-	} else {
+	} else if (f->at < f->journaled) {
 		act(f);
+	} else {
+		go_on(f); /* it was the journal that failed: nothing acts before it is written */
 	}
 }
 

@@ -10,8 +10,9 @@ import live  # noqa: E402
 STAGES = ("image", "disk", "machine", "boot", "agent")
 
 
-def at_stage(house, events, stage, number, *flags):
+def at_stage(house, stage, number, *flags):
     """Runs, sends the signal when the stage begins, and waits until the machine is gone."""
+    events = house.events()  # new ones: an earlier run's may still come
     child = house.popen("vm", "run", "--rm", *flags, "--image", "debian", "--", "sleep", "1000")
     event = events.await_event(kind="op.stage", stage=stage, state="begun")
     child.send_signal(number)
@@ -26,25 +27,22 @@ def at_stage(house, events, stage, number, *flags):
 
 def interrupt_while_making(house):
     """Ctrl-C in each stage of a boot undoes it all"""
-    events = house.events()
     for stage in STAGES:
-        code = at_stage(house, events, stage, signal.SIGINT)
+        code = at_stage(house, stage, signal.SIGINT)
         assert code == 130, (stage, code)
 
 
 def terminate_while_making(house):
     """SIGTERM and SIGHUP during the boot do so too"""
-    events = house.events()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        code = at_stage(house, events, "boot", number, "--progress")
+        code = at_stage(house, "boot", number, "--progress")
         assert code == 128 + number, (number, code)
 
 
 def kill_while_making(house):
     """SIGKILL of the CLI in each stage leaves nothing: the daemon undoes it"""
-    events = house.events()
     for stage in STAGES:
-        code = at_stage(house, events, stage, signal.SIGKILL)
+        code = at_stage(house, stage, signal.SIGKILL)
         assert code == -signal.SIGKILL, (stage, code)
 
 

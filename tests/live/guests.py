@@ -11,21 +11,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 import live  # noqa: E402
 
-APPLETS = "sh cat echo ls mkdir id pwd env grep sleep stty test wc head seq rm sha256sum".split()
-
-
-def busybox_tree(tree):
-    (tree / "bin").mkdir(parents=True)
-    (tree / "bin/busybox").write_bytes(Path(live.busybox()).read_bytes())
-    (tree / "bin/busybox").chmod(0o755)
-    for applet in APPLETS:
-        (tree / "bin" / applet).symlink_to("busybox")
-
 
 def without_init(house):
     """a tree with nothing but busybox boots, takes exec, cp, health and stops"""
     tree = house.dir / "tree"
-    busybox_tree(tree)
+    live.busybox_tree(tree)
     assert house.ok("image", "import", "bare", str(tree)) == b"bare\n"
     house.create("m", image="bare")
     assert live.takes_all(house, "m")["init"] == "none"
@@ -74,7 +64,7 @@ def container_layers(house):
     """a docker archive: whiteouts hold, its environment, directory and user are those of exec"""
     box = Path(live.busybox()).read_bytes()
     first = layer(("bin", None), ("bin/busybox", box),
-                  *((f"bin/{a}", "busybox", 0) for a in APPLETS),
+                  *((f"bin/{a}", "busybox", 0) for a in live.APPLETS),
                   ("etc", None), ("etc/passwd", b"root:x:0:0::/root:/bin/sh\n"
                                   b"app:x:1000:1000::/home/app:/bin/sh\n"),
                   ("etc/group", b"root:x:0:\napp:x:1000:\n"),

@@ -93,7 +93,7 @@ def login_shell(house):
     t = Terminal(house, "vm", "exec", "m")
     t.expect(rb"[#$] ")
     t.type(b"echo $((6 * 7))\n")
-    t.expect(rb"\n42\r\n")
+    t.expect(rb"[\r\n]42\r\n")
     t.type(b"exit 4\n")
     assert t.end() == 4
 

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <sanitizer/common_interface_defs.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -30,9 +29,13 @@ static void name_seed(void)
 	fprintf(stderr, "seed %llu failed: the program died\n", (unsigned long long)running);
 }
 
-static void on_abort(int signal UNUSED)
+void __wrap_must_failed(const char *expr, const char *file, int line);
+void __wrap_must_failed(const char *expr, const char *file, int line)
 {
-	name_seed();
+	fflush(stdout);
+	fprintf(stderr, "seed %llu failed: must(%s) at %s:%d\n", (unsigned long long)running, expr,
+		file, line);
+	__sanitizer_print_stack_trace();
 	_exit(1);
 }
 
@@ -223,7 +226,6 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc || (!one && n == 0))
 		return usage();
-	signal(SIGABRT, on_abort);
 	__sanitizer_set_death_callback(name_seed);
 	log_to(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_ERROR, true);
 	good = one ? (trace ? trace_seed(seed) : run_seeds(seed, 1)) : run_seeds(from, n);

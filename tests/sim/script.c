@@ -215,6 +215,7 @@ static void send_garbage(struct client *c)
 	struct sim *s = c->sim;
 
 	c->rude = true;
+	chan_pause(chan, false);
 	if (sim_chance(s, 500)) {
 		sim_mark(s, MARK_client_malformed);
 		chan_write(chan, "\xc1\x93\x02", 3);

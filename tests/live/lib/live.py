@@ -277,6 +277,17 @@ class House:
 
 # ---- guests ----
 
+APPLETS = "sh cat echo ls mkdir id pwd env grep sleep stty test wc head seq rm sha256sum".split()
+
+
+def busybox_tree(tree):
+    (tree / "bin").mkdir(parents=True)
+    (tree / "bin/busybox").write_bytes(Path(busybox()).read_bytes())
+    (tree / "bin/busybox").chmod(0o755)
+    for applet in APPLETS:
+        (tree / "bin" / applet).symlink_to("busybox")
+
+
 def takes_all(house, vm):
     """What every guest must take: exec, copies both ways, health, a clean stop."""
     assert house.run("vm", "exec", vm, "--", "sh", "-c", "exit 7").code == 7

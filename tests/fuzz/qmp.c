@@ -1,0 +1,41 @@
+/*
+ * fuzz/qmp.c - lines of QEMU's monitor, of any bytes: each means one word, and the same word when
+ * blanks follow it.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include "actors/vm/driver_qemu.h"
+
+/* What the driver would do with a machine; none of it is reached from a line alone. */
+void machine_dir(const struct machine *m UNUSED, char *out UNUSED, size_t size UNUSED,
+	const char *file UNUSED)
+{
+	must(false);
+}
+
+void link_reopen(struct machine *m UNUSED)
+{
+	must(false);
+}
+
+enum err world_connect(struct world *w UNUSED, const char *path UNUSED,
+	const struct chan_user *user UNUSED, void *ctx UNUSED, struct chan **ret UNUSED,
+	struct why *why UNUSED)
+{
+	must(false);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	enum qmp_event e = qmp_line(p, n);
+	uint8_t *more = malloc(n + 2);
+
+	must(e >= QMP_OTHER && e <= QMP_BAD);
+	must(more);
+	if (n > 0)
+		memcpy(more, p, n);
+	memcpy(more + n, "\r ", 2);
+	must(qmp_line(more, n + 2) == e);
+	free(more);
+	return 0;
+}

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""Commands that act on machines: several at once, --json, states, console, ports, disks."""
+import fcntl
+import json
+import os
+import re
+import select
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
+import live  # noqa: E402
+
+FICLONE = 0x40049409
+
+
+def several_names(house):
+    """good names proceed when others fail; output in the order given; exit 1"""
+    house.create("a", "--no-start")
+    house.create("b")
+    done = house.run("vm", "stop", "b", "nosuch", "a")
+    assert done.code == 1 and b"nosuch" in done.err, (done.code, done.out, done.err)
+    assert {n: vm["state"] for n, vm in house.vms().items()} == {"a": "stopped", "b": "stopped"}
+    done = house.run("--json", "vm", "show", "b", "nosuch", "a")
+    assert done.code == 1, done.code
+    shown = json.loads(done.out)
+    assert [x["vm"]["name"] if "vm" in x else x["error"]["code"] for x in shown] == \
+        ["b", "not_found", "a"], shown
+    done = house.run("vm", "delete", "a", "nosuch", "b")
+    assert done.code == 1 and house.vms() == {}
+
+
+def shapes(house):
+    """--json gives one document with the schema's keys; errors are documents too"""
+    made = house.json("vm", "create", "--name", "m", "--image", "debian")
+    assert made["name"] == "m", made
+    vm = house.vm("m")
+    for key, kind in (("id", str), ("name", str), ("state", str), ("image", str), ("vcpus", int),
+                      ("memory", int), ("disk", int), ("uptime_ms", int), ("pid", int),
+                      ("rss", int), ("rm", bool)):
+        assert isinstance(vm[key], kind), (key, vm)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", vm["created"]), vm
+    assert re.fullmatch(r"[a-z0-9]{2,10}", vm["id"]), vm
+    assert isinstance(house.json("vm", "list"), list)
+    assert house.ok("vm", "list", "-q") == b"m\n"
+    assert house.json("vm", "health", "m")["ok"] is True
+    stats = house.json("vm", "stats", "m")
+    assert stats["guest"]["memory"] > 2**28 and stats["vm"]["name"] == "m", stats
+    assert {d["path"] for d in stats["guest"]["disks"]} >= {"/"}, stats
+    error = house.fails("vm", "create", "--name", "m", "--image", "debian")
+    assert error["code"] == "exists" and error["message"], error
+    assert house.fails("vm", "create", "--image", "nosuch")["code"] == "not_found"
+    for name in ("UPPER", "a.b", "123", "localhost", "xn--a", "-a", "x" * 64):
+        done = house.run("--json", "vm", "create", f"--name={name}", "--image", "debian")
+        assert done.code in (1, 2), (name, done.code)
+    assert list(house.vms()) == ["m"]
+
+
+def states(house):
+    """create, start, stop, restart, kill and wait lead to their states"""
+    house.create("m", "--no-start")
+    assert house.vm("m")["state"] == "stopped"
+    assert house.fails("vm", "exec", "m", "--", "true", code=125)["code"] in ("conflict",
+                                                                             "unavailable")
+    house.ok("vm", "start", "m")
+    first = house.vm("m")["pid"]
+    waiter = house.popen("vm", "wait", "--for", "stopped", "m")
+    house.ok("vm", "restart", "m")
+    assert house.vm("m")["state"] == "running" and house.vm("m")["pid"] != first
+    assert waiter.wait(live.PATIENCE) == 0
+    house.ok("vm", "kill", "m")
+    vm = house.vm("m")
+    assert (vm["state"], vm["reason"]) == ("stopped", "stopped"), vm
+    house.ok("vm", "wait", "--for", "stopped", "m")
+    assert house.fails("vm", "wait", "--timeout", "1s", "m")["code"] == "timeout"
+    waiter = house.popen("vm", "wait", "--for", "deleted", "m")
+    house.ok("vm", "delete", "m")
+    assert waiter.wait(live.PATIENCE) == 0
+
+
+def work_stays(house):
+    """what was written is there after stop and start; a stop that the guest obeys is quick"""
+    house.create("m")
+    house.sh("m", "echo root >/note; echo home >$HOME/note")
+    house.ok("vm", "stop", "m")
+    assert house.vm("m")["reason"] == "stopped"
+    house.ok("vm", "start", "m")
+    assert house.sh("m", "cat /note $HOME/note") == "root\nhome\n"
+    assert house.sh("m", "df --output=target | grep -c ^/root || true") == "1\n"
+
+
+def console(house):
+    """logs show what the kernel prints, -f also what comes later"""
+    house.create("m")
+    child = house.popen("vm", "logs", "-f", "m")
+    fd = child.stdout.fileno()
+    house.sh("m", "echo '<0>marker one' >/dev/kmsg")
+    seen = b""
+    while b"marker one" not in seen:
+        assert select.select([fd], [], [], live.PATIENCE)[0], seen[-300:]
+        seen += os.read(fd, 65536)
+    child.terminate()
+    child.wait(live.PATIENCE)
+    assert b"marker one" in house.ok("vm", "logs", "m")
+    house.ok("vm", "stop", "m")
+    assert b"marker one" in house.ok("vm", "logs", "m")
+    assert len(house.ok("vm", "logs", "--tail", "10", "m")) <= 10
+
+
+def ports(house):
+    """ports shows a guest's listeners, with process and a URL for HTTP"""
+    house.create("m")
+    house.ok("vm", "cp", live.busybox(), "m:/bin/busybox")
+    house.sh("m", "mkdir /www && echo hello >/www/index.html; "
+                  "setsid busybox httpd -f -p 8080 -h /www >/dev/null 2>&1 </dev/null & "
+                  "setsid busybox nc -l -p 9999 -e cat >/dev/null 2>&1 </dev/null & "
+                  "until grep -q ':270F ' /proc/net/tcp* && grep -q ':1F90 ' /proc/net/tcp*; do "
+                  "read -t 0.1 x </dev/zero; done")
+    found = {p["port"]: p for p in house.json("vm", "ports", "m")["ports"]}
+    assert found[8080]["proto"] == "tcp" and found[8080]["process"] == "busybox", found
+    assert found[8080]["url"].startswith("http://"), found
+    assert "url" not in found[9999], found
+
+
+def network(house):
+    """net nat has a way out and a name server; net none has nothing but loopback"""
+    house.create("nat")
+    house.create("none", "--net", "none")
+    assert "10.0.2.15" in house.sh("nat", "ip -4 -br address")
+    assert "nameserver" in house.sh("nat", "cat /etc/resolv.conf")
+    assert house.sh("none", "ls /sys/class/net").split() == ["lo"]
+
+
+def size(house):
+    """vcpus, memory and disk are those that were asked for"""
+    house.create("m", "--vcpus", "1", "--memory", "300M", "--disk", "3G")
+    assert house.sh("m", "nproc") == "1\n"
+    total = int(house.sh("m", "sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"))
+    assert 200 * 1024 < total <= 300 * 1024, total
+    blocks = int(house.sh("m", "df -B1 --output=size /root | tail -n 1"))
+    assert 2.6e9 < blocks < 3.3e9, blocks
+
+
+def reflinks(directory):
+    """Whether the filesystem can share blocks between files."""
+    one, two = directory / "one", directory / "two"
+    one.write_bytes(b"x" * 65536)
+    try:
+        with open(one, "rb") as a, open(two, "wb") as b:
+            fcntl.ioctl(b, FICLONE, a.fileno())
+        return True
+    except OSError:
+        return False
+    finally:
+        one.unlink()
+        two.unlink(missing_ok=True)
+
+
+def layers(house):
+    """every layer that this host can make boots; one that it cannot is a clear error"""
+    able = {"qcow2": True, "copy": True, "reflink": reflinks(house.dir)}
+    for name, can in able.items():
+        if not can:
+            error = house.fails("vm", "create", "--name", "m", "--image", "debian", "--layer", name)
+            assert error["code"] == "unsupported", error
+            assert house.vms() == {} and not house.leftovers()
+            continue
+        house.create("m", "--layer", name)
+        assert house.vm("m")["layer"] == name
+        house.sh("m", "echo kept >/note")
+        house.ok("vm", "restart", "m")
+        assert house.sh("m", "cat /note") == "kept\n", name
+        house.ok("vm", "delete", "m")
+    house.create("other")
+    assert house.run("vm", "exec", "other", "--", "test", "-e", "/note").code == 1, \
+        "a machine wrote into its image"
+
+
+if __name__ == "__main__":
+    live.main([several_names, shapes, states, work_stays, console, ports, network, size, layers])
