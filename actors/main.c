@@ -64,7 +64,10 @@ static void wake_at_cb(void *ctx, uint64_t ms)
 	struct daemon *d = ctx;
 	uint64_t now = world_now_ms(d->world);
 
-	timer_start(d->loop, &d->deadlines, ms > now ? ms - now : 0, deadlines_cb, d);
+	if (ms == UINT64_MAX)
+		timer_stop(&d->deadlines);
+	else
+		timer_start(d->loop, &d->deadlines, ms > now ? ms - now : 0, deadlines_cb, d);
 }
 
 static bool letters_cb(void *ctx)

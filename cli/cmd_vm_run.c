@@ -88,7 +88,7 @@ static int delete(struct run *r)
 	struct call k = { .letter = LETTER_vm_delete, .body = &which };
 	struct cli *c = r->c;
 
-	if (c->link->gone || r->session.left_by)
+	if (c->link->gone || r->interrupts.gave_up)
 		return EXIT_DONE;
 	call_send(c->link, &k);
 	while (!k.done && !c->link->gone && !r->interrupts.gave_up)
@@ -169,6 +169,8 @@ static int run(struct cli *c)
 	code = create_begin(&r.create);
 	if (!code)
 		code = create_wait(&r.create);
+	if (code && r.rm && r.create.op.done && r.create.op.state == op_state_done)
+		delete(&r); /* it was ready before it could be cancelled */
 	if (!code)
 		code = r.detach ? print_ready(&r) : enter(&r);
 	interrupts_stop(&r.interrupts);

@@ -18,3 +18,20 @@ FUZZ_OBJS_tree := $(call objs,runtime/tree)
 FUZZ_OBJS_agent := $(AGENT_PARTS)
 
 UNIT_OBJS_flow := $(call objs,runtime/flow)
+UNIT_OBJS_kv := $(call objs,runtime/kv)
+UNIT_LIBS_kv := -llmdb
+UNIT_OBJS_asks := $(call objs,runtime/actor)
+UNIT_OBJS_mailbox := $(call objs,runtime/actor)
+UNIT_OBJS_house := $(call objs,runtime/actor)
+UNIT_OBJS_config := $(call objs,runtime/conf)
+UNIT_LIBS_config := -lyaml
+UNIT_OBJS_places := $(call objs,runtime/conf)
+UNIT_LIBS_places := -lyaml
+UNIT_OBJS_tree := $(call objs,runtime/tree)
+
+TORTURE_OBJS_kv := $(call objs,runtime/kv)
+TORTURE_LIBS_kv := -llmdb
+TORTURE_OBJS_house := $(call objs,runtime/actor)
+TORTURE_OBJS_conf := $(call objs,runtime/conf)
+TORTURE_LIBS_conf := -lyaml
+TORTURE_OBJS_tree := $(call objs,runtime/tree)

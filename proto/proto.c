@@ -29,15 +29,18 @@ const struct type *const all_types[] = {
 
 /* Shapes. */
 #define OFF(S, name) offsetof(struct S, name)
-#define FIELD_REQ(S, t, f, lo, hi, doc) { #f, REQ, &type_##t, NULL, OFF(S, f), 0, lo, hi, doc },
-#define FIELD_OPT(S, t, f, lo, hi, doc) { #f, OPT, &type_##t, NULL, OFF(S, f), 0, lo, hi, doc },
+#define FIELD_REQ(S, t, f, lo, hi, doc) FIELD(REQ, f, &type_##t, NULL, OFF(S, f), 0, lo, hi, doc)
+#define FIELD_OPT(S, t, f, lo, hi, doc) FIELD(OPT, f, &type_##t, NULL, OFF(S, f), 0, lo, hi, doc)
 #define FIELD_MAY(S, t, f, lo, hi, doc) \
-	{ #f, MAY, &type_##t, NULL, OFF(S, f), OFF(S, has_##f), lo, hi, doc },
-#define FIELD_LIST(S, t, f, lo, hi, doc) { #f, LIST, &type_##t, NULL, OFF(S, f), 0, lo, hi, doc },
-#define FIELD_SUB(S, s, f, lo, hi, doc) { #f, SUB, NULL, &shape_##s, OFF(S, f), 0, lo, hi, doc },
+	FIELD(MAY, f, &type_##t, NULL, OFF(S, f), OFF(S, has_##f), lo, hi, doc)
+#define FIELD_LIST(S, t, f, lo, hi, doc) FIELD(LIST, f, &type_##t, NULL, OFF(S, f), 0, lo, hi, doc)
+#define FIELD_SUB(S, s, f, lo, hi, doc) FIELD(SUB, f, NULL, &shape_##s, OFF(S, f), 0, lo, hi, doc)
 #define FIELD_OPTSUB(S, s, f, lo, hi, doc) \
-	{ #f, OPTSUB, NULL, &shape_##s, OFF(S, f), 0, lo, hi, doc },
-#define FIELD_MANY(S, s, f, lo, hi, doc) { #f, MANY, NULL, &shape_##s, OFF(S, f), 0, lo, hi, doc },
+	FIELD(OPTSUB, f, NULL, &shape_##s, OFF(S, f), 0, lo, hi, doc)
+#define FIELD_MANY(S, s, f, lo, hi, doc) \
+	FIELD(MANY, f, NULL, &shape_##s, OFF(S, f), 0, lo, hi, doc)
+#define FIELD(op, f, type, sub, off, has_off, lo, hi, doc) \
+	{ #f, op, type, sub, off, has_off, lo, hi, doc, sizeof(#f) - 1 },
 
 #define AS_FIELD(S, op, type, name, lo, hi, doc) FIELD_##op(S, type, name, lo, hi, doc)
 #define AS_SHAPE(name, doc)                                                                     \

@@ -13,7 +13,8 @@ enum err qmp_open(struct machine *m, struct qmp **ret, struct why *why) MUST_CHE
 void qmp_close(struct qmp *q);
 
 /* One line of QMP, for the fuzzer: what it means for the machine. */
-enum qmp_event { QMP_OTHER, QMP_GREETING, QMP_SHUTDOWN, QMP_RESET, QMP_PORT_OPENED, QMP_BAD };
+enum qmp_event { QMP_OTHER, QMP_GREETING, QMP_SHUTDOWN, QMP_RESET, QMP_PORT_OPENED, QMP_PORT_CLOSED,
+	QMP_BAD };
 enum qmp_event qmp_line(const uint8_t *p, size_t n);
 
 #endif

@@ -170,7 +170,8 @@ void link_reopen(struct machine *m)
 {
 	struct why why;
 
-	if (!m->link.hello)
+	/* the news of the port's first opening may come behind the agent's hello */
+	if (!m->link.hello || !m->link.port_closed)
 		return;
 	fail(&why, ERR_guest_failed, "the agent was started again");
 	lost(m, &why);

@@ -298,15 +298,20 @@ void machine_changed(struct machine *m)
 	machine_tell_waiters(m);
 }
 
+void machine_vmm_taken(struct machine *m)
+{
+	m->r.pid = (uint64_t)child_pid(m->child);
+	m->r.pid_start = child_start(m->child);
+	m->r.has_pid = m->r.has_pid_start = true;
+	copy_in(m->boot_id, sizeof(m->boot_id), &m->r.boot_id, world_boot_id(m->v->world));
+}
+
 void machine_vmm_started(struct machine *m, struct child *child)
 {
 	m->child = child;
 	m->guest_down = m->guest_reset = false;
+	machine_vmm_taken(m);
 	m->started_ms = world_now_ms(m->v->world);
-	m->r.pid = (uint64_t)child_pid(child);
-	m->r.pid_start = child_start(child);
-	m->r.has_pid = m->r.has_pid_start = true;
-	copy_in(m->boot_id, sizeof(m->boot_id), &m->r.boot_id, world_boot_id(m->v->world));
 	m->r.started = world_unix_ms(m->v->world);
 	m->r.has_started = true;
 }
@@ -391,6 +396,8 @@ void machine_vmm_ended(struct machine *m, int status)
 	} else if (m->wants_hello) {
 		m->wants_hello = false;
 		flow_fail(&m->flow, m->hello_ticket, &why);
+	} else if (m->flow.state == FLOW_CLOSING) {
+		m->stale = true;
 	} else if (!m->flow.undoing) {
 		flow_cancel(&m->flow, &why);
 	}

@@ -288,6 +288,19 @@ void machine_delete_for(struct machine *m, struct op *op)
 	turn_back(m, &why);
 }
 
+/* Undone, but its record may be on disk still: it keeps its name until that is gone as well. */
+static void delete_again(struct vmd *v, struct machine *m, struct op *next)
+{
+	bool joins = next && next->kind == OP_DELETE;
+	struct why why;
+
+	run_flow(v, joins ? next : NULL, m, &vm_delete_flow);
+	if (!next || joins)
+		return;
+	fail(&why, ERR_not_found, "machine %s is gone", m->name);
+	op_finish(v, next, m, &why);
+}
+
 /* The machine's flow is over: tell, then go on with what waited. */
 void machine_flow_ended(struct machine *m)
 {
@@ -307,6 +320,9 @@ void machine_flow_ended(struct machine *m)
 		run_flow(v, op, m, &vm_start_flow);
 		return;
 	}
+	if (!gone && m->stale)
+		machine_write(m);
+	m->stale = false;
 	if (!gone)
 		machine_changed(m);
 	if (op)
@@ -320,6 +336,10 @@ void machine_flow_ended(struct machine *m)
 	}
 	if (!gone)
 		return;
+	if (f->unclosed) {
+		delete_again(v, m, next);
+		return;
+	}
 	note_event(v->me, v->world,
 		&(struct event){ .kind = "vm.deleted", .vm = m->id, .name = m->name });
 	if (next) {

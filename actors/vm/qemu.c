@@ -267,6 +267,7 @@ static enum err adopt(struct machine *m, struct why *why)
 		world_now_ms(m->v->world) -
 		MIN(world_now_ms(m->v->world),
 			world_unix_ms(m->v->world) - MIN(m->r.started, world_unix_ms(m->v->world)));
+	machine_vmm_taken(m);
 	return connect_all(m, why);
 }
 

@@ -32,8 +32,8 @@ static enum qmp_event event_of(json_t *o)
 		return reason && str_eq(reason, "guest-reset") ? QMP_RESET :
 		       truthy(data, "guest")                   ? QMP_SHUTDOWN :
 								 QMP_OTHER;
-	if (str_eq(name, "VSERPORT_CHANGE") && truthy(data, "open"))
-		return QMP_PORT_OPENED;
+	if (str_eq(name, "VSERPORT_CHANGE"))
+		return truthy(data, "open") ? QMP_PORT_OPENED : QMP_PORT_CLOSED;
 	return QMP_OTHER;
 }
 
@@ -60,6 +60,9 @@ static void take_line(struct qmp *q, const uint8_t *p, size_t n)
 		break;
 	case QMP_RESET:
 		m->guest_reset = true;
+		break;
+	case QMP_PORT_CLOSED:
+		m->link.port_closed = true;
 		break;
 	case QMP_PORT_OPENED:
 		link_reopen(m);

@@ -117,9 +117,11 @@ static bool take_back(struct machine *m)
 
 static void settle_flow(struct machine *m, const struct open_flow *o)
 {
-	bool alive = take_back(m);
+	bool alive;
 	struct why why;
 
+	m->r.has_pid = false; /* it may have been launched again since: it is told by its name */
+	alive = take_back(m);
 	if (alive && !m->r.rm && o->detach && !o->undoing && !o->kind->forward_only &&
 		o->at == o->kind->count) {
 		m->on_probation = true;
@@ -128,20 +130,41 @@ static void settle_flow(struct machine *m, const struct open_flow *o)
 		world_timer(m->v->world, &m->patience, PROBATION_MS, probation_due, m);
 		return;
 	}
+	if (!alive)
+		machine_vmm_gone(m);
 	fail(&why, ERR_cancelled, "the daemon was restarted");
 	flow_recover(&m->flow, o->kind, &m->v->host, m, o->op, o->at, &why);
 	if (m->r.rm && m->r.made)
 		machine_delete_for(m, NULL); /* its client went with the daemon */
 }
 
+/*
+ * After a flush that failed nobody knows what is on disk: a creation may have been undone, and its
+ * last record be there all the same.
+ */
+static bool lost_disks(struct machine *m)
+{
+	uint64_t size, used;
+	char dir[64];
+	struct why why;
+
+	machine_dir(m, dir, sizeof(dir), "");
+	if (world_size(m->v->world, STATE, dir, &size, &used, &why) != ERR_not_found)
+		return false;
+	log_line(LOG_ERROR, "vm", "its files are gone", "vm", m->id, "name", m->name, NULL);
+	return true;
+}
+
 static void settle_machine(struct machine *m)
 {
 	bool had_pid = m->r.has_pid;
 
-	if (!m->r.made) {
+	if (!m->r.made || lost_disks(m)) {
 		take_back(m);
 		machine_delete_for(m, NULL);
-	} else if (had_pid && !take_back(m)) {
+		return;
+	}
+	if (had_pid && !take_back(m)) {
 		machine_set_reason(
 			m, str_eq(m->r.boot_id ? m->r.boot_id : "", world_boot_id(m->v->world)) ?
 				   "vmm_died" :
@@ -149,7 +172,7 @@ static void settle_machine(struct machine *m)
 		machine_vmm_gone(m);
 		machine_write(m);
 	}
-	if (m->r.made && m->r.rm) /* its client went with the daemon that it was connected to */
+	if (m->r.rm) /* its client went with the daemon that it was connected to */
 		machine_delete_for(m, NULL);
 }
 
@@ -245,10 +268,16 @@ static void settle_all(struct load *load)
 
 static void take_machine(void *ctx, const char *key UNUSED, const void *record)
 {
+	struct vm_record r = *(const struct vm_record *)record;
 	struct load *load = ctx;
 	struct why why;
 
-	if (!machine_new(load->v, record, &why))
+	if (machine_find(load->v, r.name)) { /* never so, but no record may keep the daemon down */
+		log_line(LOG_ERROR, "vm", "two machines of one name", "vm", r.id, "name", r.name,
+			NULL);
+		r.name = r.id;
+	}
+	if (!machine_new(load->v, &r, &why))
 		log_line(LOG_ERROR, "vm", "record not loaded", "why", why.text, NULL);
 }
 
@@ -282,6 +311,15 @@ static void take_flow(void *ctx, const char *key UNUSED, const void *record)
 	str_copy(o->vm, sizeof(o->vm), r->subject);
 }
 
+void vm_load_done(struct vmd *v)
+{
+	struct load *load = take_ptr(&v->load);
+
+	if (load)
+		free(load->open);
+	free(load);
+}
+
 static void loaded_flows(void *ctx, const struct why *why)
 {
 	struct load *load = ctx;
@@ -289,8 +327,7 @@ static void loaded_flows(void *ctx, const struct why *why)
 	if (why)
 		log_line(LOG_ERROR, "vm", "journal not read", "why", why->text, NULL);
 	settle_all(load);
-	free(load->open);
-	free(load);
+	vm_load_done(load->v);
 }
 
 static void loaded_vms(void *ctx, const struct why *why)
@@ -307,6 +344,7 @@ void vm_load(struct vmd *v)
 	struct load *load = calloc(1, sizeof(*load));
 
 	must(load); /* at start: without it there is no daemon */
+	v->load = load;
 	load->v = v;
 	load->vms = (struct record_scan){ .me = v->me,
 		.table = store_table_vm,

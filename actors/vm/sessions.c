@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "actors/vm/vm.h"
 
+enum { BEGIN_MS = 120000 }; /* an agent waits for the image's init before it begins a program */
+
 static void session_free(struct session *s)
 {
 	struct vmd *v = s->m->v;
@@ -134,6 +136,19 @@ static void hang_up(struct session *s)
 	world_timer(s->m->v->world, &s->kill, HANGUP_GRACE_MS, kill_due, s);
 }
 
+/* Should it begin after all, it is ended at once: nobody waits for it any more. */
+static void begin_due(void *ctx)
+{
+	struct session *s = ctx;
+	struct why why;
+
+	fail(&why, ERR_timeout, "the agent of %s did not answer within %d seconds", s->m->name,
+		BEGIN_MS / 1000);
+	refuse(s->m->v->me, s->reply, &why);
+	s->reply.serial = 0;
+	s->client = 0;
+}
+
 static void begun(void *ctx, const struct why *why, struct bytes result)
 {
 	struct arena a = { .max = 4 * KiB };
@@ -149,6 +164,7 @@ static void begun(void *ctx, const struct why *why, struct bytes result)
 		session_end(s, why);
 		return;
 	}
+	world_timer_stop(&s->kill);
 	s->agent_stream = b.stream;
 	b.stream = s->stream;
 	answer(s->m->v->me, s->reply, &b);
@@ -167,6 +183,8 @@ static void begin(struct machine *m, enum session_kind kind, const struct letter
 		refuse(m->v->me, l->reply, &why);
 	else if (rpc_ask(m->link.rpc, &letter_kinds[id], body, begun, s, &why))
 		session_end(s, &why);
+	else
+		world_timer(m->v->world, &s->kill, BEGIN_MS, begin_due, s);
 }
 
 static bool same_name(const char *a, const char *b)

@@ -477,6 +477,7 @@ static void vm_close(void *state)
 		free(w);
 	}
 	op_forget_all(v);
+	vm_load_done(v);
 	table_done(&v->by_id);
 	table_done(&v->by_name);
 	table_done(&v->by_serial);

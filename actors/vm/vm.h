@@ -29,6 +29,7 @@ enum {
 };
 
 struct job;
+struct load;
 struct vmd;
 struct machine;
 struct vmm_driver;
@@ -89,6 +90,7 @@ struct agent_link {
 	struct mark_finder finder;
 	uint8_t nonce[NONCE_BYTES];
 	bool hello; /* the agent is there */
+	bool port_closed; /* it was, and then the guest closed its port */
 	struct wtimer retry;
 	char version[64], commit[64], kernel[64];
 	uint64_t built;
@@ -108,7 +110,7 @@ struct session { /* one stream of a client */
 	struct reply_to reply;
 	struct window in, out[2]; /* channel 0; channels 1 and 2 */
 	bool in_ended, out_ended[2];
-	struct wtimer kill;
+	struct wtimer kill; /* until it has begun: how long the agent may take for that */
 	/* logs */
 	struct buf pending;
 	bool follow;
@@ -150,6 +152,7 @@ struct machine {
 	uint64_t owner; /* client whose going deletes it (rm); 0 = none */
 	struct child *child;
 	bool on_probation; /* adopted in the middle of a flow: kept if its agent answers in time */
+	bool stale; /* the VMM ended behind the flow's last write: the record is to be written again */
 	bool guest_down, guest_reset; /* the VMM told of a power-off or reset */
 	uint32_t ended_ticket; /* flow ticket of a step that waits for the VMM's end */
 	uint32_t hello_ticket; /* ... for the agent's hello */
@@ -198,6 +201,7 @@ struct vmd {
 	uint64_t next_op, next_stream;
 	uint32_t held; /* links that are not read because the gate is full */
 	/* the store was read and what was open is settled; the gate listens after that */
+	struct load *load; /* while the store is read; recover.c */
 	bool loaded;
 	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
 	struct reply_to counts_due; /* the gate waits for us to be loaded */
@@ -220,6 +224,7 @@ void machine_set_image(struct machine *m, const struct image_held *held);
 void machine_set_kernel(struct machine *m, const struct kernel_held *held);
 void machine_set_reason(struct machine *m, const char *reason);
 void machine_vmm_started(struct machine *m, struct child *child);
+void machine_vmm_taken(struct machine *m); /* it was started by an earlier daemon */
 void machine_vmm_ended(struct machine *m, int status);
 void machine_vmm_gone(struct machine *m); /* forget it: record and runtime files */
 void machine_vmm_end(struct machine *m); /* KILL */
@@ -235,6 +240,8 @@ extern const struct flow_kind vm_create_flow, vm_make_flow, vm_start_flow, vm_st
 	vm_delete_flow;
 void vm_flow_host_init(struct vmd *v);
 enum flow_said vm_remove_disks(struct machine *m);
+/* A new agent said hello: what a step had asked the one before will not be answered. */
+void vm_agent_again(struct machine *m);
 const struct flow_kind *vm_flow_by_name(const char *name);
 
 /* ops.c */
@@ -296,6 +303,7 @@ void logs_end(struct machine *m);
 
 /* recover.c */
 void vm_load(struct vmd *v);
+void vm_load_done(struct vmd *v); /* also for an actor that closes while it loads */
 void vm_probation_over(struct machine *m); /* its agent answered */
 void vm_probation_failed(struct machine *m, const struct why *why);
 

@@ -65,9 +65,13 @@ static void on_note(void *ctx, struct bytes method, struct bytes params)
 	arena_done(&a);
 }
 
-static void on_closed(void *ctx UNUSED, const struct why *why UNUSED)
+static void on_closed(void *ctx, const struct why *why UNUSED)
 {
-	out_of_step();
+	struct job *j = ctx;
+
+	if (!j->answered)
+		out_of_step();
+	j->over = true;
 }
 
 static const struct rpc_user user = {
@@ -169,9 +173,9 @@ void job_answer(struct job *j, enum err e, const void *result, struct why *why)
 		rpc_refuse(j->rpc, j->msgid, why);
 	else
 		(void)!pack_answer(j, result, why);
-	/* A turn sends what the socket takes, and then would wait for letters that never come. */
-	loop_turn(j->loop, false);
-	while (chan_pending(rpc_chan(j->rpc)) > 0)
+	j->answered = true;
+	/* The daemon hangs up when it has read this; an end before that would overtake the answer. */
+	while (!j->over)
 		loop_turn(j->loop, true);
 }
 

@@ -29,6 +29,9 @@ struct job {
 	struct window window;
 	struct buf coming, handed; /* arrived; given to the job */
 	bool ended; /* its end has come */
+	/* Its end. */
+	bool answered; /* the answer is on its way */
+	bool over; /* and the daemon hung up */
 	/* Progress. */
 	uint64_t told_ms;
 	char detail[128];

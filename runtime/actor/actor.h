@@ -71,8 +71,8 @@ struct route {
 /* What the house needs of the outside; times are milliseconds, monotonic. */
 struct house_world {
 	uint64_t (*now)(void *ctx);
-	void (*wake_at)(
-		void *ctx, uint64_t ms); /* call house_deadlines then; the latest call holds */
+	/* Call house_deadlines then; UINT64_MAX: never. The latest call holds. */
+	void (*wake_at)(void *ctx, uint64_t ms);
 	void *ctx;
 };
 

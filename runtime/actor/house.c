@@ -84,11 +84,13 @@ void house_free(struct house *h)
 {
 	if (!h)
 		return;
-	for (unsigned i = h->setup.actors; i-- > 0;) {
+	for (unsigned i = h->setup.actors; i-- > 0;)
+		if (h->actors[i].open)
+			h->actors[i].class->close(h->actors[i].state);
+	/* who closes may still have written to who was closed before */
+	for (unsigned i = 0; i < h->setup.actors; i++) {
 		struct actor *a = &h->actors[i];
 
-		if (a->open)
-			a->class->close(a->state);
 		mailbox_done(&a->mail);
 		free(a->state);
 		free(a->on);
@@ -142,10 +144,9 @@ static enum err post(struct actor *me, uint32_t to, struct mail *head, const str
 
 	head->from = (uint8_t)me->index;
 	head->what = MAIL_LETTER;
-	for (unsigned i = 0; i < me->house->setup.actors; i++) {
-		enum err e = to >> i & 1 ?
-				     put(&me->house->actors[i], head, shape, body, packed, why) :
-				     OK;
+	for (; to; to &= to - 1) {
+		struct actor *a = &me->house->actors[__builtin_ctz(to)];
+		enum err e = put(a, head, shape, body, packed, why);
 
 		worst = e ? e : worst;
 	}
@@ -404,6 +405,10 @@ bool house_turn(struct house *h)
 			h->actors[i].class->turn(h->actors[i].state);
 	for (unsigned i = 0; i < h->setup.actors; i++)
 		more |= h->actors[i].mail.count > 0;
+	if (h->asks.open_n == 0 && h->wake_at != UINT64_MAX) {
+		h->wake_at = UINT64_MAX; /* nothing is due: no deadline of the past wakes an idle loop */
+		h->setup.world.wake_at(h->setup.world.ctx, UINT64_MAX);
+	}
 	return more;
 }
 

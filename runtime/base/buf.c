@@ -16,7 +16,7 @@ void buf_done(struct buf *b)
 	*b = (struct buf){ .max = b->max };
 }
 
-uint8_t *buf_room(struct buf *b, size_t n)
+uint8_t *buf_grow(struct buf *b, size_t n)
 {
 	size_t max = b->max ? b->max : MiB;
 	size_t want;
@@ -40,19 +40,6 @@ uint8_t *buf_room(struct buf *b, size_t n)
 	b->p = p;
 	b->cap = want;
 	return b->p + b->n;
-}
-
-void buf_add(struct buf *b, const void *p, size_t n)
-{
-	uint8_t *to;
-
-	if (n == 0)
-		return;
-	to = buf_room(b, n);
-	if (!to)
-		return;
-	memcpy(to, p, n);
-	b->n += n;
 }
 
 void buf_str(struct buf *b, const char *s)

@@ -20,11 +20,23 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_done(struct buf *b); /* frees; the buf may be used again */
-void buf_add(struct buf *b, const void *p, size_t n);
 void buf_str(struct buf *b, const char *s);
 void buf_fmt(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+uint8_t *buf_grow(struct buf *b, size_t n); /* buf_room's slow way */
 /* Room for n more bytes to be written by the caller, who then adds to b->n; NULL when refused. */
-uint8_t *buf_room(struct buf *b, size_t n);
+static inline uint8_t *buf_room(struct buf *b, size_t n)
+{
+	return n <= b->cap - b->n && !b->failed ? b->p + b->n : buf_grow(b, n);
+}
+static inline void buf_add(struct buf *b, const void *p, size_t n)
+{
+	uint8_t *to = n ? buf_room(b, n) : NULL;
+
+	if (!to)
+		return;
+	memcpy(to, p, n);
+	b->n += n;
+}
 void buf_drop(struct buf *b, size_t n); /* forgets the first n bytes */
 const char *buf_cstr(struct buf *b); /* NUL-terminated view, "" when failed */
 

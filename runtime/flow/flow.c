@@ -32,6 +32,7 @@ static void journal(struct flow *f, bool over)
 static void close_flow(struct flow *f)
 {
 	f->state = FLOW_CLOSING;
+	f->closing = true;
 	world_timer_stop(&f->deadline);
 	journal(f, true);
 }
@@ -125,6 +126,7 @@ static void go_on(struct flow *f)
 static void turn_back(struct flow *f)
 {
 	f->undoing = true;
+	f->closing = false;
 	f->ticket++;
 	f->at = f->journaled;
 	f->state = FLOW_TURNING;
@@ -136,7 +138,9 @@ static void try_again(void *ctx)
 {
 	struct flow *f = ctx;
 
-	if (f->undoing) {
+	if (f->closing) {
+		close_flow(f);
+	} else if (f->undoing) {
 		f->at++;
 		undo_next(f);
 	} else if (f->at < f->journaled) {
@@ -163,6 +167,24 @@ static void ended(struct flow *f)
 	f->host->ended(f->host->owner, f, f->failed ? &f->why : NULL);
 }
 
+/* Not removed: what was done is not acknowledged then, and what failed may leave its entry. */
+static void close_written(struct flow *f, const struct why *why)
+{
+	if (why && f->kind->forward_only) {
+		rest(f);
+		return;
+	}
+	if (why && !f->failed) {
+		f->why = *why;
+		f->failed = true;
+		f->journaled = f->kind->count;
+		turn_back(f);
+		return;
+	}
+	f->unclosed = why != NULL;
+	ended(f);
+}
+
 void flow_written(struct flow *f, const struct why *why)
 {
 	if (--f->writing > 0)
@@ -176,25 +198,19 @@ void flow_written(struct flow *f, const struct why *why)
 		/* nothing of this step has acted: what the journal covered before is undone */
 		f->journaled = f->at;
 		f->why = *why;
-		f->failed = true;
 		tell_news(f, FLOW_STEP_FAILED);
-		if (f->kind->forward_only)
+		if (f->kind->forward_only) {
 			rest(f);
-		else
-			turn_back(f);
+			return;
+		}
+		f->failed = true;
+		turn_back(f);
 		return;
 	case FLOW_TURNING: /* written or not, going back is right: the older entry undoes as well */
 		undo_next(f);
 		return;
-	case FLOW_CLOSING: /* not removed: a flow that was done is not acknowledged then */
-		if (why && !f->failed && !f->kind->forward_only) {
-			f->why = *why;
-			f->failed = true;
-			f->journaled = f->kind->count;
-			turn_back(f);
-			return;
-		}
-		ended(f);
+	case FLOW_CLOSING:
+		close_written(f, why);
 		return;
 	case FLOW_IDLE:
 	case FLOW_ACTING:

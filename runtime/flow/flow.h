@@ -63,7 +63,7 @@ enum flow_state {
 	FLOW_TURNING, /* the journal, before going back -> UNDOING */
 	FLOW_UNDOING, /* -> RESTING, CLOSING */
 	FLOW_RESTING, /* until an undo, or a step that only goes forward, is tried again */
-	FLOW_CLOSING, /* removing the journal entry -> IDLE */
+	FLOW_CLOSING, /* removing the journal entry -> IDLE, TURNING, RESTING (forward only) */
 	FLOW_STATE_COUNT
 };
 
@@ -77,6 +77,8 @@ struct flow {
 	unsigned journaled; /* steps 0 to journaled-1 may have acted */
 	bool undoing;
 	bool failed; /* why holds the reason */
+	bool closing; /* its journal entry is being removed, or is to be */
+	bool unclosed; /* it failed, and its journal entry could not be removed */
 	struct why why;
 	uint32_t ticket; /* of the act or undo that is waited for */
 	unsigned tries;

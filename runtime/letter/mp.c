@@ -50,7 +50,7 @@ static const struct {
 	[0x1f] = { MP_MAP, 4, 0 },
 };
 
-struct mp_head mp_head(const uint8_t *p, size_t n)
+struct mp_head mp_head_any(const uint8_t *p, size_t n)
 {
 	struct mp_head h = { MP_END, 0, 0 };
 	uint8_t tag;
@@ -113,17 +113,6 @@ bool mp_bool(struct mp *c, bool *ret)
 		return false;
 	c->p += h.head_n;
 	*ret = h.v != 0;
-	return true;
-}
-
-bool mp_u64(struct mp *c, uint64_t *ret)
-{
-	struct mp_head h = next(c);
-
-	if (h.type != MP_UINT)
-		return false;
-	c->p += h.head_n;
-	*ret = h.v;
 	return true;
 }
 

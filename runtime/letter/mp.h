@@ -38,7 +38,13 @@ struct mp_head {
 };
 
 /* Reads a head without judging its length. MP_END when n is 0 or the head is cut short. */
-struct mp_head mp_head(const uint8_t *p, size_t n);
+struct mp_head mp_head_any(const uint8_t *p, size_t n);
+static inline struct mp_head mp_head(const uint8_t *p, size_t n)
+{
+	if (n > 0 && p[0] < 0x80) /* the commonest: a small number */
+		return (struct mp_head){ MP_UINT, 1, p[0] };
+	return mp_head_any(p, n);
+}
 
 static inline struct mp mp_over(const void *p, size_t n)
 {
@@ -48,7 +54,16 @@ static inline struct mp mp_over(const void *p, size_t n)
 enum mp_type mp_peek(const struct mp *c);
 bool mp_nil(struct mp *c);
 bool mp_bool(struct mp *c, bool *ret);
-bool mp_u64(struct mp *c, uint64_t *ret);
+static inline bool mp_u64(struct mp *c, uint64_t *ret)
+{
+	struct mp_head h = mp_head(c->p, (size_t)(c->end - c->p));
+
+	if (h.type != MP_UINT)
+		return false;
+	c->p += h.head_n;
+	*ret = h.v;
+	return true;
+}
 bool mp_i64(struct mp *c, int64_t *ret);
 /* str and bin point into the message. */
 bool mp_str(struct mp *c, struct bytes *ret);

@@ -67,6 +67,7 @@ struct field {
 	int64_t lo; /* narrows the type's range, or counts of LIST and MANY; 0,0 = as the type */
 	uint64_t hi;
 	const char *doc;
+	uint32_t name_n; /* strlen(name) */
 };
 
 struct shape {

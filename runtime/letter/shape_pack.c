@@ -9,8 +9,9 @@
 
 #include "base/text.h"
 
+/* A packer is made where it is used: the compiler then sees what its callback is, and inlines it. */
 struct out {
-	msgpack_packer pk;
+	struct buf *out;
 	struct why *why;
 };
 
@@ -21,10 +22,8 @@ static const void *at(const void *obj, uint32_t off)
 	return (const uint8_t *)obj + off;
 }
 
-static bool absent(const struct field *f, const void *obj)
+static bool absent_option(const struct field *f, const void *obj)
 {
-	if (f->op == REQ || f->op == SUB || f->op == LIST || f->op == MANY)
-		return false;
 	if (f->op == OPTSUB)
 		return *(void *const *)at(obj, f->off) == NULL;
 	if (f->op == MAY)
@@ -32,6 +31,11 @@ static bool absent(const struct field *f, const void *obj)
 	if (f->type->base == BASE_BIN)
 		return ((const struct bytes *)at(obj, f->off))->p == NULL;
 	return *(const char *const *)at(obj, f->off) == NULL;
+}
+
+static inline bool absent(const struct field *f, const void *obj)
+{
+	return (f->op == OPT || f->op == MAY || f->op == OPTSUB) && absent_option(f, obj);
 }
 
 static enum err bug(struct out *o, const struct field *f, const char *what)
@@ -43,6 +47,7 @@ static enum err pack_text(struct out *o, const struct field *f, const char *s)
 {
 	const struct type *t = f->type;
 	uint64_t hi = f->hi && f->op != LIST ? f->hi : t->hi;
+	msgpack_packer pk = packer_on(o->out);
 	const char *bad = NULL;
 	size_t n;
 
@@ -54,9 +59,9 @@ static enum err pack_text(struct out *o, const struct field *f, const char *s)
 	if (t->check && (bad = t->check(s, n)) != NULL)
 		return bug(o, f, bad);
 	if (utf8_valid(s, n))
-		pack_str(&o->pk, s, n);
+		pack_str(&pk, s, n);
 	else if (t->base == BASE_OSSTR)
-		pack_bin(&o->pk, s, n);
+		pack_bin(&pk, s, n);
 	else
 		return bug(o, f, "not UTF-8");
 	return OK;
@@ -68,28 +73,29 @@ static enum err pack_value(struct out *o, const struct field *f, const void *p)
 	bool own = f->op != LIST && (f->lo || f->hi);
 	uint64_t hi = own ? f->hi : t->hi;
 	int64_t lo = own ? f->lo : t->lo;
+	msgpack_packer pk = packer_on(o->out);
 
 	switch (t->base) {
 	case BASE_BOOL:
 		if (*(const bool *)p)
-			msgpack_pack_true(&o->pk);
+			msgpack_pack_true(&pk);
 		else
-			msgpack_pack_false(&o->pk);
+			msgpack_pack_false(&pk);
 		return OK;
 	case BASE_U64:
 		if (*(const uint64_t *)p > hi || *(const uint64_t *)p < (uint64_t)lo)
 			return bug(o, f, "out of range");
-		msgpack_pack_uint64(&o->pk, *(const uint64_t *)p);
+		msgpack_pack_uint64(&pk, *(const uint64_t *)p);
 		return OK;
 	case BASE_I64:
 		if (*(const int64_t *)p > (int64_t)hi || *(const int64_t *)p < lo)
 			return bug(o, f, "out of range");
-		msgpack_pack_int64(&o->pk, *(const int64_t *)p);
+		msgpack_pack_int64(&pk, *(const int64_t *)p);
 		return OK;
 	case BASE_ENUM:
 		if (*(const unsigned *)p >= t->names_n)
 			return bug(o, f, "not one of its words");
-		pack_str(&o->pk, t->names[*(const unsigned *)p],
+		pack_str(&pk, t->names[*(const unsigned *)p],
 			strlen(t->names[*(const unsigned *)p]));
 		return OK;
 	case BASE_STR:
@@ -98,7 +104,7 @@ static enum err pack_value(struct out *o, const struct field *f, const void *p)
 	case BASE_BIN:
 		if (((const struct bytes *)p)->n > hi)
 			return bug(o, f, "length");
-		pack_bin(&o->pk, ((const struct bytes *)p)->p, ((const struct bytes *)p)->n);
+		pack_bin(&pk, ((const struct bytes *)p)->p, ((const struct bytes *)p)->n);
 		return OK;
 	}
 	return bug(o, f, "type");
@@ -107,10 +113,11 @@ static enum err pack_value(struct out *o, const struct field *f, const void *p)
 static enum err pack_many(struct out *o, const struct field *f, const struct any_list *l)
 {
 	size_t each = f->op == MANY ? f->sub->size : value_size(f->type);
+	msgpack_packer pk = packer_on(o->out);
 
 	if (l->n < (uint64_t)f->lo || l->n > f->hi)
 		return bug(o, f, "count");
-	msgpack_pack_array(&o->pk, l->n);
+	msgpack_pack_array(&pk, l->n);
 	for (uint32_t i = 0; i < l->n; i++) {
 		const void *p = (const uint8_t *)l->v + i * each;
 		enum err e = f->op == MANY ? pack_shape(o, f->sub, p) : pack_value(o, f, p);
@@ -125,7 +132,7 @@ static enum err pack_field(struct out *o, const struct field *f, const void *obj
 {
 	const void *p = at(obj, f->off);
 
-	pack_str(&o->pk, f->name, strlen(f->name));
+	pack_key(o->out, f->name, f->name_n);
 	switch (f->op) {
 	case REQ:
 	case OPT:
@@ -144,11 +151,12 @@ static enum err pack_field(struct out *o, const struct field *f, const void *obj
 
 static enum err pack_shape(struct out *o, const struct shape *s, const void *obj)
 {
+	msgpack_packer pk = packer_on(o->out);
 	uint32_t there = 0;
 
 	for (uint32_t i = 0; i < s->count; i++)
 		there += !absent(&s->fields[i], obj);
-	msgpack_pack_map(&o->pk, there);
+	msgpack_pack_map(&pk, there);
 	for (uint32_t i = 0; i < s->count; i++) {
 		enum err e;
 
@@ -163,7 +171,7 @@ static enum err pack_shape(struct out *o, const struct shape *s, const void *obj
 
 enum err shape_pack(const struct shape *s, const void *obj, struct buf *out, struct why *why)
 {
-	struct out o = { packer_on(out), why };
+	struct out o = { out, why };
 	enum err e = pack_shape(&o, s, obj);
 
 	if (e)

@@ -43,13 +43,12 @@ static enum err read_u64(struct in *in, const struct field *f, uint64_t *ret)
 	int64_t lo;
 
 	range_of(f, &lo, &hi);
-	if (mp_peek(&in->c) == MP_INT)
-		goto range;
-	if (!mp_u64(&in->c, ret))
+	if (mp_u64(&in->c, ret)) {
+		if (*ret >= (uint64_t)lo && *ret <= hi)
+			return OK;
+	} else if (mp_peek(&in->c) != MP_INT) {
 		return wrong_type(in, f, "a whole number");
-	if (*ret >= (uint64_t)lo && *ret <= hi)
-		return OK;
-range:
+	}
 	return fail_field(in->why, ERR_invalid_value, f->name, "'%s' must be %lld to %llu", f->name,
 		(long long)lo, (unsigned long long)hi);
 }
@@ -229,13 +228,29 @@ static enum err read_field(struct in *in, const struct field *f, void *obj)
 	return fail(in->why, ERR_internal, "no such field kind");
 }
 
+/* Passes the key that is due next, as writers keep the order; false when it is another. */
+static bool key_due(struct mp *c, const struct field *f)
+{
+	const uint8_t *p = c->p;
+	uint32_t i = 0;
+
+	if ((size_t)(c->end - p) <= f->name_n || f->name_n >= 32 || p[0] != (0xa0 | f->name_n))
+		return false;
+	while (i < f->name_n && p[i + 1] == (uint8_t)f->name[i])
+		i++;
+	if (i < f->name_n)
+		return false;
+	c->p += i + 1;
+	return true;
+}
+
 /* The field that the key names; `hint` is where to look first, since writers keep the order. */
 static const struct field *match(const struct shape *s, struct bytes key, uint32_t hint)
 {
 	for (uint32_t i = 0; i < s->count; i++) {
 		const struct field *f = &s->fields[(hint + i) % s->count];
 
-		if (strlen(f->name) == key.n && memcmp(f->name, key.p, key.n) == 0)
+		if (f->name_n == key.n && memcmp(f->name, key.p, key.n) == 0)
 			return f;
 	}
 	return NULL;
@@ -279,20 +294,21 @@ static enum err read_shape(struct in *in, const struct shape *s, void *obj)
 	if (!mp_map(&in->c, &pairs))
 		return fail(in->why, ERR_invalid_type, "'%s' must be a map", s->name);
 	for (uint32_t i = 0; i < pairs; i++) {
-		const struct field *f;
+		const struct field *f = &s->fields[hint];
 		struct bytes key;
 		enum err e;
 
-		if (!mp_str(&in->c, &key))
-			return fail(in->why, ERR_invalid_type, "keys of '%s' must be strings",
-				s->name);
-		f = match(s, key, hint);
-		if (!f) {
-			if (in->strict == STRICT)
+		if (hint >= s->count || !key_due(&in->c, f)) {
+			if (!mp_str(&in->c, &key))
+				return fail(in->why, ERR_invalid_type,
+					"keys of '%s' must be strings", s->name);
+			f = match(s, key, hint);
+			if (!f && in->strict == STRICT)
 				return unknown_key(in, s, key);
-			if (!mp_skip(&in->c))
+			if (!f && !mp_skip(&in->c))
 				return fail(in->why, ERR_invalid_type, "unreadable value");
-			continue;
+			if (!f)
+				continue;
 		}
 		if (seen >> (f - s->fields) & 1)
 			return fail_field(in->why, ERR_invalid_value, f->name,
@@ -303,6 +319,8 @@ static enum err read_shape(struct in *in, const struct shape *s, void *obj)
 			return e;
 		hint = (uint32_t)(f - s->fields) + 1;
 	}
+	if (s->count > 0 && seen == UINT64_MAX >> (64 - s->count))
+		return OK;
 	return check_missing(in, s, seen);
 }
 

@@ -81,8 +81,8 @@ static enum err empty_dir(int fd, dev_t dev, int depth, struct why *why)
 		return fail_errno(why, "cannot list a directory");
 	}
 	while ((e = readdir(d)) != NULL) {
+		own_fd child = -1;
 		struct stat st;
-		int child;
 
 		if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
 			continue;
@@ -93,12 +93,10 @@ static enum err empty_dir(int fd, dev_t dev, int depth, struct why *why)
 		child = open_beneath(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 		if (child < 0 || fstat(child, &st) < 0)
 			return fail_errno(why, "cannot enter %s", e->d_name);
-		if (st.st_dev != dev || depth >= DEPTH_MAX) {
-			close(child);
+		if (st.st_dev != dev || depth >= DEPTH_MAX)
 			return fail(
 				why, ERR_conflict, "%s is a mount point or too deep", e->d_name);
-		}
-		if (empty_dir(child, dev, depth + 1, why))
+		if (empty_dir(take_fd(&child), dev, depth + 1, why))
 			return why ? why->code : ERR_internal;
 		if (unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			return fail_errno(why, "cannot remove directory %s", e->d_name);
@@ -129,9 +127,8 @@ static int open_parent(int dir, const char *path, const char **name)
 enum err remove_tree(int dir, const char *path, struct why *why)
 {
 	const char *name;
-	own_fd parent = open_parent(dir, path, &name);
+	own_fd parent = open_parent(dir, path, &name), fd = -1;
 	struct stat st;
-	int fd;
 
 	if (parent < 0)
 		return errno == ENOENT ? OK : fail_errno(why, "cannot remove %s", path);
@@ -142,7 +139,7 @@ enum err remove_tree(int dir, const char *path, struct why *why)
 	fd = open_beneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail_errno(why, "cannot remove %s", path);
-	if (empty_dir(fd, st.st_dev, 0, why))
+	if (empty_dir(take_fd(&fd), st.st_dev, 0, why))
 		return why ? why->code : ERR_internal;
 	if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return fail_errno(why, "cannot remove %s", path);
@@ -193,20 +190,23 @@ bool write_all(int fd, const void *p, size_t n)
 
 enum err write_file(int dir, const char *path, mode_t mode, struct bytes content, struct why *why)
 {
-	char temp[4096];
-	own_fd fd = -1;
+	const char *name;
+	own_fd parent = open_parent(dir, path, &name), fd = -1;
+	char temp[300];
 
-	if (snprintf(temp, sizeof(temp), "%s.new", path) >= (int)sizeof(temp))
+	if (parent < 0)
+		return fail_errno(why, "cannot write %s", path);
+	if (snprintf(temp, sizeof(temp), "%s.new", name) >= (int)sizeof(temp))
 		return fail(why, ERR_too_large, "path too long: %s", path);
-	unlinkat(dir, temp, 0);
-	fd = open_beneath(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+	unlinkat(parent, temp, 0);
+	fd = open_beneath(parent, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 	if (fd < 0)
-		return fail_errno(why, "cannot create %s", temp);
+		return fail_errno(why, "cannot create %s.new", path);
 	if (write_all(fd, content.p, content.n) && fsync(fd) == 0 &&
-		renameat(dir, temp, dir, path) == 0)
+		renameat(parent, temp, parent, name) == 0)
 		return OK;
 	fail_errno(why, "cannot write %s", path);
-	unlinkat(dir, temp, 0);
+	unlinkat(parent, temp, 0);
 	return why ? why->code : ERR_internal;
 }
 

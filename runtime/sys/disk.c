@@ -47,7 +47,7 @@ static bool put(int fd, const void *p, size_t n, off_t at)
 enum err qcow2_overlay(int fd, const char *backing, uint64_t size, struct why *why)
 {
 	uint64_t per_l2 = (uint64_t)CLUSTER * (CLUSTER / 8);
-	uint64_t l1_size = (size + per_l2 - 1) / per_l2;
+	uint64_t l1_size = size / per_l2 + (size % per_l2 != 0);
 	uint64_t l1_clusters = (l1_size * 8 + CLUSTER - 1) / CLUSTER;
 	struct qcow2_header h = {
 		.magic = htobe32(0x514649fb),

@@ -48,7 +48,9 @@ static void give_fds(const struct process_spec *s, int report)
 		if (fds[i] < 0)
 			child_fail(report, "keeping descriptors");
 	}
-	null = open("/dev/null", O_RDWR);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) /* high as well: a gift that lands on it would become all three */
+		null = fcntl(null, F_DUPFD_CLOEXEC, GIFT_BASE);
 	for (unsigned i = 0; i < s->gifts_n; i++) {
 		if (dup2(fds[i], s->gifts[i].as) < 0)
 			child_fail(report, "placing descriptors");

@@ -32,13 +32,14 @@ static void letters(struct dice *d, struct buf *out)
 		struct why why;
 
 		if (what == 0) {
-			struct nothing end = { 0 };
+			static const struct nothing end;
 
 			(void)!tree_frame_pack(out, LETTER_tree_end, &end, &why);
 		} else if (what < 3) {
-			struct tree_data data = { .offset = roll(d, 9), .data = { d->p, 0 } };
+			struct tree_data data = { .offset = roll(d, 9) };
+			size_t n = roll(d, 9);
 
-			data.data.n = MIN((size_t)roll(d, 9), (size_t)(d->end - d->p));
+			data.data = (struct bytes){ d->p, MIN(n, (size_t)(d->end - d->p)) };
 			(void)!tree_frame_pack(out, LETTER_tree_data, &data, &why);
 		} else {
 			struct tree_entry e = { .kind = (enum tree_kind)roll(d, tree_kind_COUNT),

@@ -117,8 +117,7 @@ def exec_ends_clearly(house):
     house.kill_daemon()
     _, err = child.communicate(timeout=live.PATIENCE)
     assert child.returncode == 125 and err, (child.returncode, err)
-    house.sh("m", "while pgrep -x sleep >/dev/null; do read -t 0.1 x </dev/zero; done",
-             timeout=live.PATIENCE)
+    house.sh("m", "while pgrep -fx 'sleep 1000'; do sleep 0.1; done >/dev/null")
 
 
 def ended(house, events, name):

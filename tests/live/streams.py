@@ -52,7 +52,7 @@ def shell_pipe(house):
     house.create("m")
     line = ('head -c 3000000 /dev/zero | "$0" vm exec m -- cat | wc -c; '
             '"$0" vm exec m -- yes | head -n 2')
-    done = subprocess.run(["sh", "-c", line, live.BANGER], env=house.env, capture_output=True,
+    done = subprocess.run(["sh", "-c", line, house.banger], env=house.env, capture_output=True,
                           timeout=live.PATIENCE, check=False)
     assert done.stdout == b"3000000\ny\ny\n", done
     left = house.sh("m", "pgrep -x yes || true")
@@ -111,7 +111,7 @@ def ends_of_input(house):
     assert house.ok("vm", "exec", "m", "--", "echo", "x", input=bytes(4 * MIB)) == b"x\n"
     for closed, expected in (("<&-", b"out\n"), (">&-", b""), ("2>&-", b"out\n")):
         line = f'"$0" vm exec m -- sh -c "echo out; echo err >&2; exit 5" {closed}'
-        done = subprocess.run(["sh", "-c", line, live.BANGER], env=house.env,
+        done = subprocess.run(["sh", "-c", line, house.banger], env=house.env,
                               stdin=subprocess.DEVNULL, capture_output=True,
                               timeout=live.PATIENCE, check=False)
         if closed == ">&-":

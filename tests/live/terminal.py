@@ -25,7 +25,7 @@ class Terminal:
         self.resize(rows, cols)
         self.modes = termios.tcgetattr(self.slave)
         self.seen = b""
-        self.child = subprocess.Popen([live.BANGER, *args], env={**house.env, "TERM": "xterm"},
+        self.child = subprocess.Popen([house.banger, *args], env={**house.env, "TERM": "xterm"},
                                       stdin=self.slave, stdout=self.slave, stderr=self.slave,
                                       preexec_fn=self.adopt)
 

@@ -46,9 +46,9 @@ void client_free(struct client *c)
 
 /* ---- machines ---- */
 
-static void ledger_add(struct client *c, const struct vm_begun *b, bool rm)
+static void ledger_add(struct request *r, const struct vm_begun *b)
 {
-	struct sim *s = c->sim;
+	struct sim *s = r->c->sim;
 	struct known_vm *k = &s->ledger[s->ledger_n];
 
 	for (unsigned i = 0; i < s->ledger_n; i++)
@@ -57,13 +57,19 @@ static void ledger_add(struct client *c, const struct vm_begun *b, bool rm)
 	if (s->ledger_n == LEDGER_MAX)
 		return;
 	s->ledger_n++;
-	*k = (struct known_vm){ .rm = rm, .client = c->n };
+	*k = (struct known_vm){ .rm = r->rm, .client = r->c->n };
 	str_copy(k->id, sizeof(k->id), b->vm);
 	str_copy(k->name, sizeof(k->name), b->name);
+	for (unsigned i = 0; i < s->deletes_n; i++) /* by somebody who was faster */
+		k->delete_asked |= s->deletes[i].at >= r->asked_at &&
+				   str_eq(s->deletes[i].name, b->name);
 }
 
 void ledger_forget(struct sim *s, const char *ref)
 {
+	must(s->deletes_n < LEDGER_MAX);
+	str_copy(s->deletes[s->deletes_n].name, sizeof(s->deletes[0].name), ref);
+	s->deletes[s->deletes_n++].at = s->now;
 	for (unsigned i = 0; i < s->ledger_n; i++)
 		if (str_eq(s->ledger[i].id, ref) || str_eq(s->ledger[i].name, ref))
 			s->ledger[i].delete_asked = true;
@@ -274,7 +280,7 @@ static void on_result(struct request *r, const void *body)
 	switch ((int)r->id) {
 	case LETTER_vm_create_begin:
 		op_begun(r->c, vm->op, vm->vm);
-		ledger_add(r->c, vm, r->rm);
+		ledger_add(r, vm);
 		break;
 	case LETTER_image_import:
 	case LETTER_kernel_import:

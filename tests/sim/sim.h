@@ -66,7 +66,7 @@ enum {
 	M(cancelled, "operation cancelled") \
 	M(created, "machine acknowledged") \
 	M(adopted, "process taken back") \
-	M(stray_ended, "process ended that no record knew") \
+	M(found_by_name, "process found by its name alone") \
 	M(stream_ended, "stream ended well") \
 	M(stream_broken, "stream broken off") \
 	M(rm_gone, "machine gone with its client") \
@@ -179,6 +179,11 @@ struct sim {
 	bool prepared; /* there was a quiet beginning, with an image and a kernel */
 	struct known_vm ledger[LEDGER_MAX];
 	unsigned ledger_n;
+	struct {
+		char name[64];
+		uint64_t at;
+	} deletes[LEDGER_MAX]; /* asked for, by name or id */
+	unsigned deletes_n;
 
 	jmp_buf over; /* where a broken invariant leads */
 	char fault[512];

@@ -230,6 +230,7 @@ static void on_closed(void *ctx, const struct why *why)
 
 	if (why->code == ERR_malformed)
 		sim_fail(k->sim, "letters to a worker are malformed: %s", why->text);
+	sim_forget(k->sim, k);
 	proc_exit_later(k->p, 1, 0);
 }
 

@@ -254,7 +254,7 @@ static void wake_at_cb(void *ctx, uint64_t ms)
 {
 	struct world *w = ctx;
 
-	w->deadlines_at = MAX(ms + w->sim->boot_at, w->sim->now);
+	w->deadlines_at = ms == UINT64_MAX ? ms : MAX(ms + w->sim->boot_at, w->sim->now);
 }
 
 static void listening_cb(void *ctx, const struct why *why)

@@ -242,7 +242,7 @@ enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *nee
 	TAILQ_FOREACH(p, &w->sim->procs, entry) {
 		if (!strstr(p->command, needle) || (pid && (p->pid != pid || p->start != start)))
 			continue;
-		sim_mark(w->sim, pid ? MARK_adopted : MARK_stray_ended);
+		sim_mark(w->sim, pid ? MARK_adopted : MARK_found_by_name);
 		*ret = watch(w, p, false, exited, ctx);
 		return OK;
 	}

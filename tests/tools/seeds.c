@@ -120,6 +120,37 @@ static void marks(struct out *o)
 	}
 }
 
+/* A line or two of what each reader of files is for. */
+static void files(struct out *o)
+{
+	static const struct {
+		const char *target, *text;
+	} rows[] = {
+		{ "yaml", "vcpus: 2\nmemory: 1.5G\nboot_timeout_ms: 5m\ndriver: qemu\n" },
+		{ "yaml", "owner_uid: 1000\nversion: 0.1.0\n" },
+		{ "qmp", "{\"QMP\": {\"version\": {}, \"capabilities\": []}}" },
+		{ "qmp", "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, "
+			 "\"reason\": \"guest-reset\"}}" },
+		{ "qmp", "{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true}}" },
+		{ "manifest", "5[{\"Config\":\"a.json\",\"RepoTags\":[\"a:1\"],"
+			      "\"Layers\":[\"a/layer.tar\"]}]" },
+		{ "manifest", "9{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{"
+			      "\"Env\":[\"A=b\"],\"Cmd\":[\"sh\"],\"User\":\"1:2\"}}" },
+		{ "etc", "me:staff\377me:x:1000:1000::/home/me:/bin/sh\n\377staff:x:50:me\n" },
+		{ "etc", "ID=debian\nPRETTY_NAME=\"Debian \\\"12\\\"\"\n" },
+		{ "etc", ".wh..wh..opq" },
+		{ "agent", "0banger.ip=10.0.2.15/24 banger.gw=10.0.2.2 banger.dns=1.1.1.1 "
+			   "banger.home=/root banger.link=vsock reboot=k" },
+		{ "agent", "1me:staff\001me:x:1000:1000::/home/me:/bin/sh\n\001staff:x:50:me\n" },
+		{ "agent", "2 0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4242" },
+		{ "kernel", "name=virtio_net\0depends=failover,virtio\0alias=virtio:d1v*" },
+		{ "kernel", "kernel/drivers/net/virtio-net.ko.xz" },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++)
+		write_seed(o, rows[i].target, rows[i].text, strlen(rows[i].text));
+}
+
 int main(int argc, char **argv)
 {
 	struct out o = { .dir = argv[1] };
@@ -132,5 +163,6 @@ int main(int argc, char **argv)
 	frames(&o);
 	text(&o);
 	marks(&o);
+	files(&o);
 	return 0;
 }

@@ -23,7 +23,6 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent.parent
 BIN = TOP / "build/bin"
-BANGER = str(BIN / "banger")
 INPUTS = TOP / "build/live/inputs"
 PATIENCE = 60  # seconds that one command may take
 DEADLINE = 120  # seconds that one test may take
@@ -152,6 +151,8 @@ class Events:
 
 class House:
     def __init__(self, template=None):
+        self.bin = template / "bin" if template else BIN
+        self.banger = str(self.bin / "banger")
         self.dir = Path(tempfile.mkdtemp(prefix="bl", dir="/tmp"))
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("BANGER_")}
         for word, leaf in (("STATE", "s"), ("RUNTIME", "r"), ("CONFIG", "c")):
@@ -160,15 +161,15 @@ class House:
         self.watchers = []
         (self.dir / "c").mkdir()
         if template:
-            subprocess.run(["cp", "-a", "--reflink=auto", "--sparse=always", str(template),
-                            str(self.state)], check=True, timeout=PATIENCE)
+            subprocess.run(["cp", "-a", "--reflink=auto", "--sparse=always",
+                            str(template / "state"), str(self.state)], check=True, timeout=PATIENCE)
 
     # commands
 
     def popen(self, *args, **kw):
         kw = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
               "env": self.env, **kw}
-        return subprocess.Popen([BANGER, *map(os.fsencode, args)], **kw)
+        return subprocess.Popen([self.banger, *map(os.fsencode, args)], **kw)
 
     def run(self, *args, timeout=PATIENCE, **kw):
         """Runs a command to its end; answers its result with code, out and err (bytes)."""
@@ -304,36 +305,64 @@ def takes_all(house, vm):
 
 # ---- the template ----
 
-def template(images=("debian",)):
-    """A state directory with kernel and images, made once for these inputs and programs."""
+PROGRAMS = ("banger", "bangerd", "banger-worker", "banger-agent")
+
+
+def key_of(images):
+    """What the template is made of."""
     key = hashlib.sha256()
     for path in (*(the_input(i) for i in images), the_input("kernel")):
         st = path.stat()
         key.update(f"{path} {st.st_size} {st.st_mtime_ns}\n".encode())
-    for program in ("bangerd", "banger-worker", "banger-agent"):
+    for program in PROGRAMS:
         key.update((BIN / program).read_bytes())
+    return key.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def template(images):
+    """A state directory with kernel and images, made once for these inputs and programs.
+
+    The programs are in it too: they stay the same while the checkout is built again.
+    """
     base = TOP / "build/live"
-    made = base / f"template-{'-'.join(images)}-{key.hexdigest()[:16]}"
-    with open(base / "lock", "w", encoding="ascii") as lock:
+    name = f"template-{'-'.join(images)}-"
+    made = base / (name + key_of(images))
+    with open(base / "lock", "w", encoding="ascii") as lock, contextlib.ExitStack() as stack:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for old in set(base.glob(f"{name}*")) - {made}:
+            drop_unused(old)
         if not made.exists():
-            for old in base.glob(f"template-{'-'.join(images)}-*"):
-                shutil.rmtree(old)
             fill(made, images)
-    return made
+        use = stack.enter_context(open(made / "used", "w", encoding="ascii"))
+        fcntl.flock(use, fcntl.LOCK_SH)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        yield made
+
+
+def drop_unused(old):
+    """Removes a template of other programs or inputs, unless a run still uses it."""
+    with contextlib.suppress(OSError), open(old / "used", "w", encoding="ascii") as use:
+        fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(old)
 
 
 def fill(made, images):
+    part = made.with_name("part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "bin").mkdir(parents=True)
+    (part / "used").touch()
+    for program in PROGRAMS:
+        shutil.copy2(BIN / program, part / "bin" / program)
     house = House()
     try:
+        house.bin, house.banger = part / "bin", str(part / "bin/banger")
         house.ok("kernel", "import", "debian", str(the_input("kernel")))
         for image in images:
             house.ok("image", "import", image, str(the_input(image)))
         house.ok("daemon", "stop")
-        part = made.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        subprocess.run(["cp", "-a", "--sparse=always", str(house.state), str(part)], check=True,
-                       timeout=PATIENCE)
+        subprocess.run(["cp", "-a", "--sparse=always", str(house.state), str(part / "state")],
+                       check=True, timeout=PATIENCE)
         part.rename(made)
     finally:
         house.close()
@@ -381,11 +410,11 @@ def main(tests, images=("debian",)):
     if not INPUTS.is_dir():
         print("1..0 # SKIP build/live/inputs is not there; `make live` makes it")
         return
-    made = template(images)
     named = [(t.__doc__ or t.__name__.replace("_", " ")).splitlines()[0].strip(" .")
              for t in tests]
     chosen = [(n, t) for n, t in zip(named, tests)
               if len(sys.argv) < 2 or any(a in t.__name__ for a in sys.argv[1:])]
     print(f"1..{len(chosen)}", flush=True)
-    good = [one(i, name, test, made) for i, (name, test) in enumerate(chosen, 1)]
+    with template(images) as made:
+        good = [one(i, name, test, made) for i, (name, test) in enumerate(chosen, 1)]
     sys.exit(0 if all(good) else 1)
