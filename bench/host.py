@@ -139,7 +139,8 @@ class Daemon:
 
     def machines(self):
         words = self.cli("vm", "list", "--json")
-        return [line.split('"')[3] for line in words.splitlines() if line.strip().startswith('"id"')]
+        return [line.split('"')[3] for line in words.splitlines()
+                if line.strip().startswith('"id"')]
 
     def close(self):
         try:

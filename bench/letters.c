@@ -1,11 +1,11 @@
 /*
  * letters.c - what a letter between actors costs: two actors of one house, without a daemon.
  *
- *	letters ask N	round trips, one after the other: packed, checked, handled, answered, checked
+ *	letters ask N	round trips, one after the other
  *	letters tell N	one way, a turn's worth at a time
  *
- * Prints nanoseconds a letter. The letters are real ones (image.drop, stream.credit), so that what is
- * measured is what the daemon pays.
+ * Prints nanoseconds a letter: packed, checked, handed over, checked again, handled. The letters
+ * are real ones (image.drop, stream.credit), so that what is measured is what the daemon pays.
  */
 #include <stdio.h>
 #include <time.h>
@@ -123,10 +123,19 @@ static const struct handler reads[] = {
 	{ 0, NULL },
 };
 
-static const struct actor_class writer = { .name = "writer", .state = sizeof(struct side), .mail = 4096,
-	.on = none, .open = writer_open, .close = side_close, .turn = writer_turn };
-static const struct actor_class reader = { .name = "reader", .state = sizeof(struct side), .mail = 4096,
-	.on = reads, .open = side_open, .close = side_close };
+static const struct actor_class writer = { .name = "writer",
+	.state = sizeof(struct side),
+	.mail = 4096,
+	.on = none,
+	.open = writer_open,
+	.close = side_close,
+	.turn = writer_turn };
+static const struct actor_class reader = { .name = "reader",
+	.state = sizeof(struct side),
+	.mail = 4096,
+	.on = reads,
+	.open = side_open,
+	.close = side_close };
 
 static enum err measure(struct goal *goal, struct why *why)
 {
@@ -135,9 +144,14 @@ static enum err measure(struct goal *goal, struct why *why)
 		{ LETTER_image_drop, 1 << READER, 1 << WRITER },
 		{ LETTER_stream_credit, 1 << READER, 1 << WRITER },
 	};
-	struct house_setup setup = { .classes = classes, .actors = BOTH, .routes = routes,
-		.routes_n = COUNT(routes), .kinds = letter_kinds, .kinds_n = LETTER_COUNT,
-		.world = { now_ms, wake_at, NULL }, .env = goal };
+	struct house_setup setup = { .classes = classes,
+		.actors = BOTH,
+		.routes = routes,
+		.routes_n = COUNT(routes),
+		.kinds = letter_kinds,
+		.kinds_n = LETTER_COUNT,
+		.world = { now_ms, wake_at, NULL },
+		.env = goal };
 	struct house *h;
 	uint64_t began;
 	enum err e = house_new(&setup, &h, why);

@@ -1,10 +1,10 @@
 """What needs no machine: letters, requests, cold commands, an idle daemon."""
 import json
 import os
-import shutil
 import time
 
-from host import BENCH, Host, Libvirt, Redis, TOP, Unavailable, call, memory, ms, need, runs, switches
+from host import (BENCH, TOP, Host, Libvirt, Redis, Unavailable, call, memory, ms, need, runs,
+                  switches)
 from table import Figure
 
 ROUNDS = 7
@@ -104,7 +104,3 @@ def try_redis(host, name):
         return Redis(host, name), None
     except Unavailable as e:
         return None, str(e)
-
-
-def has(program):
-    return shutil.which(program) is not None

@@ -129,8 +129,8 @@ class Machines:
         outside = [a + b for a, b in zip(before, after)]
         return [
             Figure("vm run --rm -- true, all but the boot", "ms", outside, most=40,
-                   note="CLI exec to VMM exec, and agent hello to CLI exit; the guest's own work to "
-                        "run `true` for the first time is part of it"),
+                   note="CLI exec to VMM exec, and agent hello to CLI exit; the guest's own work "
+                        "to run `true` for the first time is part of it"),
             Figure("- CLI exec to VMM exec", "ms", before),
             Figure("- agent hello to CLI exit", "ms", after, "the same exec on bare qemu", guest),
             Figure("- banger's own of all that", "ms", [o - g for o, g in zip(outside, guest)],
@@ -174,7 +174,8 @@ class Machines:
             shared = [*cold[:-1], "-S", control, cold[-1]]
         except Unavailable as e:
             missing = str(e)
-        for name, ssh, rounds, most in (("ssh, multiplexed", shared, 40, 0.25), ("ssh, cold", cold, 5, None)):
+        for name, ssh, rounds, most in (("ssh, multiplexed", shared, 40, 0.25),
+                                        ("ssh, cold", cold, 5, None)):
             spans = runs(rounds, [true, [*ssh, "true"]] if ssh else [true], env=d.env)
             rows.append(Figure("vm exec -- true", "ms", ms(spans[0]), name,
                                ms(spans[1]) if ssh else None, missing, ratio_max=most))

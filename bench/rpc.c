@@ -1,6 +1,6 @@
 /*
- * rpc.c - one client program for two servers: `ping` at banger's daemon and PING at redis, each over
- * a unix socket, so that both pay the same for the client.
+ * rpc.c - one client program for two servers, `ping` at banger's daemon and PING at redis, each
+ * over a unix socket, so that both pay the same for the client.
  *
  *	rpc banger|redis SOCKET CLIENTS REQUESTS
  *
@@ -133,8 +133,9 @@ int main(int argc, char **argv)
 	struct run r = { .poll = -1 };
 	uint64_t began;
 
-	if (argc != 5 || parse_u64(argv[3], &r.clients, NULL) || parse_u64(argv[4], &r.requests, NULL) ||
-		r.clients == 0 || r.clients > CLIENTS_MAX || r.requests < r.clients) {
+	if (argc != 5 || parse_u64(argv[3], &r.clients, NULL) ||
+		parse_u64(argv[4], &r.requests, NULL) || r.clients == 0 ||
+		r.clients > CLIENTS_MAX || r.requests < r.clients) {
 		fputs("usage: rpc banger|redis SOCKET CLIENTS REQUESTS\n", stderr);
 		return 2;
 	}

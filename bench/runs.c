@@ -4,8 +4,9 @@
  *
  *	runs ROUNDS -- COMMAND... [-- COMMAND...]...
  *
- * Prints one line a run: which command, the monotonic nanosecond at which it was spawned, the one at
- * which it had ended. A command that fails ends it all. `---` stands for a `--` of the command's own.
+ * Prints one line a run: which command, the monotonic nanosecond at which it was spawned, the one
+ * at which it had ended. A command that fails ends it all. `---` stands for a `--` of the command's
+ * own.
  */
 #include <fcntl.h>
 #include <spawn.h>

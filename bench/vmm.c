@@ -2,8 +2,8 @@
  * vmm.c - stands where the configuration names the VMM: notes when it was executed and with which
  * words, then becomes the VMM itself.
  *
- * In the directory where it lies: `stamp` gets the monotonic nanosecond, `args` the words, each ended
- * by NUL; if there is a file `forward`, the port that it holds leads to the guest's port 22.
+ * In the directory where it lies: `stamp` gets the monotonic nanosecond, `args` the words, each
+ * ended by NUL; if there is a file `forward`, the port that it holds leads to the guest's port 22.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -38,7 +38,8 @@ static void forward(int dir, char **argv, char netdev[NETDEV_BYTES])
 		return;
 	for (; *argv; argv++)
 		if (str_eq(*argv, "user,id=net")) {
-			snprintf(netdev, NETDEV_BYTES, "%s,hostfwd=tcp:127.0.0.1:%s-:22", *argv, port);
+			snprintf(netdev, NETDEV_BYTES, "%s,hostfwd=tcp:127.0.0.1:%s-:22", *argv,
+				port);
 			*argv = netdev;
 		}
 }

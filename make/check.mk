@@ -8,7 +8,7 @@ check-built:
 	@$(MAKE) --no-print-directory check-programs
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) $(CHECK_SUITES)
 
-check-programs: all $(PROTODOC)
+check-programs: all $(O)/tests/tools/protodoc $(O)/tests/tools/standin
 	$(SAN_MAKE) unit-bins torture-bins foreign-bins
 	$(call FUZZ_MAKE,) build/fuzz/tests/tools/seeds
 	$(call FUZZ_MAKE,fuzzer$(comma)) fuzz-bins

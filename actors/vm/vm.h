@@ -152,7 +152,8 @@ struct machine {
 	uint64_t owner; /* client whose going deletes it (rm); 0 = none */
 	struct child *child;
 	bool on_probation; /* adopted in the middle of a flow: kept if its agent answers in time */
-	bool stale; /* the VMM ended behind the flow's last write: the record is to be written again */
+	/* the VMM ended behind the flow's last write: the record is to be written again */
+	bool stale;
 	bool guest_down, guest_reset; /* the VMM told of a power-off or reset */
 	uint32_t ended_ticket; /* flow ticket of a step that waits for the VMM's end */
 	uint32_t hello_ticket; /* ... for the agent's hello */
@@ -200,8 +201,8 @@ struct vmd {
 	TAILQ_HEAD(, waiter) waiters;
 	uint64_t next_op, next_stream;
 	uint32_t held; /* links that are not read because the gate is full */
-	/* the store was read and what was open is settled; the gate listens after that */
 	struct load *load; /* while the store is read; recover.c */
+	/* the store was read and what was open is settled; the gate listens after that */
 	bool loaded;
 	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
 	struct reply_to counts_due; /* the gate waits for us to be loaded */

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, COMING_MAX = 2 * WINDOW_BYTES };
+enum { TICK_MS = 100, ANSWER_MS = 10000, COMING_MAX = 2 * WINDOW_BYTES };
 
 static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct bytes params)
 {
@@ -167,16 +167,28 @@ static enum err pack_answer(struct job *j, const void *result, struct why *why)
 	return rpc_answer(j->rpc, j->msgid, &letter_kinds[j->kind], result, why);
 }
 
+static void give_up(void *ctx UNUSED)
+{
+	out_of_step();
+}
+
 void job_answer(struct job *j, enum err e, const void *result, struct why *why)
 {
+	struct timer deadline = { .fn = NULL };
+
 	if (e)
 		rpc_refuse(j->rpc, j->msgid, why);
 	else
 		(void)!pack_answer(j, result, why);
 	j->answered = true;
-	/* The daemon hangs up when it has read this; an end before that would overtake the answer. */
+	/*
+	 * The daemon hangs up when it has read this; an end before that would overtake the
+	 * answer.
+	 */
+	timer_start(j->loop, &deadline, ANSWER_MS, give_up, j);
 	while (!j->over)
 		loop_turn(j->loop, true);
+	timer_stop(&deadline);
 }
 
 enum err job_temp(struct job *j UNUSED, int *ret_fd, struct why *why)

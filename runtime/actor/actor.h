@@ -51,7 +51,7 @@ struct actor_class {
 	const struct handler *on; /* ends with a NULL fn */
 	/* env is what the roster hands to every actor. A failure ends the process's start. */
 	enum err (*open)(void *state, struct actor *me, void *env, struct why *why);
-	void (*close)(void *state);
+	void (*close)(void *state); /* also after an open that failed half-way */
 	/* Called once a turn, after letters; for sources that were held back. May be NULL. */
 	void (*turn)(void *state);
 	/*

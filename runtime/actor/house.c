@@ -71,11 +71,12 @@ enum err house_open(struct house *h, struct why *why)
 {
 	for (unsigned i = 0; i < h->setup.actors; i++) {
 		struct actor *a = &h->actors[i];
-		enum err e = a->class->open(a->state, a, h->setup.env, why);
+		enum err e;
 
+		a->open = true; /* close takes what is half built */
+		e = a->class->open(a->state, a, h->setup.env, why);
 		if (e)
 			return e;
-		a->open = true;
 	}
 	return OK;
 }
@@ -374,8 +375,21 @@ static void deliver_answer(struct actor *a, const struct mail *head, struct byte
 		a->state, was.ctx, good ? NULL : &why, good ? result : NULL, &h->arena);
 }
 
+static void trace(const struct actor *a, const struct mail *head)
+{
+	static const char *const what[] = { [MAIL_LETTER] = "letter", [MAIL_ANSWER] = "answer",
+		[MAIL_REFUSAL] = "refusal" };
+
+	log_line(LOG_DEBUG, a->class->name, what[head->what], "method",
+		a->house->setup.kinds[head->kind].method, "from",
+		a->house->setup.classes[head->from]->name, "client",
+		head->client ? log_u64(head->client).s : NULL, NULL);
+}
+
 static void handle(struct actor *a, const struct mail *head, struct bytes body)
 {
+	if (log_wants(LOG_DEBUG))
+		trace(a, head);
 	a->handled++;
 	if (head->what == MAIL_LETTER)
 		deliver_letter(a, head, body);
@@ -406,7 +420,8 @@ bool house_turn(struct house *h)
 	for (unsigned i = 0; i < h->setup.actors; i++)
 		more |= h->actors[i].mail.count > 0;
 	if (h->asks.open_n == 0 && h->wake_at != UINT64_MAX) {
-		h->wake_at = UINT64_MAX; /* nothing is due: no deadline of the past wakes an idle loop */
+		/* nothing is due: no deadline of the past wakes an idle loop */
+		h->wake_at = UINT64_MAX;
 		h->setup.world.wake_at(h->setup.world.ctx, UINT64_MAX);
 	}
 	return more;

@@ -30,7 +30,10 @@ static inline void pack_str(msgpack_packer *pk, const char *s, size_t n)
 	msgpack_pack_str_body(pk, s, n);
 }
 
-/* A field's name: head and text in one step where the head is a byte, as it is for all but long ones. */
+/*
+ * A field's name: head and text in one step where the head is a byte, as it is for all but long
+ * ones.
+ */
 static inline void pack_key(struct buf *b, const char *name, size_t n)
 {
 	uint8_t *to = n < 32 ? buf_room(b, n + 1) : NULL;

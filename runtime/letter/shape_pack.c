@@ -9,7 +9,7 @@
 
 #include "base/text.h"
 
-/* A packer is made where it is used: the compiler then sees what its callback is, and inlines it. */
+/* A packer is made where it is used: the compiler then sees its callback, and inlines it. */
 struct out {
 	struct buf *out;
 	struct why *why;

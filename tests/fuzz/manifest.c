@@ -27,7 +27,8 @@ static void config(struct bytes json, struct arena *a)
 	for (uint32_t i = 0; i < c.diff_ids_n; i++)
 		must(c.diff_ids[i]);
 	must(!shape_pack(&shape_image_config, &c.run, &packed, &why));
-	must(!shape_read(&shape_image_config, mp_over(packed.p, packed.n), STRICT, a, &again, &why));
+	must(!shape_read(
+		&shape_image_config, mp_over(packed.p, packed.n), STRICT, a, &again, &why));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)

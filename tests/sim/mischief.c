@@ -1,6 +1,6 @@
 /*
- * mischief.c - what goes wrong on a host, and how often: each seed has weather of its own, from fair
- * to foul.
+ * mischief.c - what goes wrong on a host, and how often: each seed has weather of its own, from
+ * fair to foul.
  */
 #include <signal.h>
 

@@ -2,8 +2,8 @@
  * pipe.c - connections in memory: two channels, each with what a socket would keep for its reader.
  *
  * Bytes arrive late and in pieces as the seed says, in order always. An end that is closed loses
- * what it had not sent; its peer reads what had arrived, then the end. A reader who pauses fills its
- * buffer, and then the writer's own grows.
+ * what it had not sent; its peer reads what had arrived, then the end. A reader who pauses fills
+ * its buffer, and then the writer's own grows.
  */
 #include "tests/sim/sim.h"
 

@@ -111,7 +111,8 @@ void programs_begin(struct guest *g, enum letter_id id, uint32_t msgid, struct b
 	window_init(&t->out[1]);
 	TAILQ_INSERT_TAIL(&g->streams, t, entry);
 	if (id == LETTER_agent_exec) {
-		if (shape_read(&shape_agent_exec, mp_over(params.p, params.n), STRICT, &a, &x, &why))
+		if (shape_read(&shape_agent_exec, mp_over(params.p, params.n), STRICT, &a, &x,
+			    &why))
 			sim_fail(s, "the agent cannot read agent.exec: %s", why.text);
 		t->reads = t->echoes = x.stdin;
 		t->due[0] = some_bytes(s);

@@ -1,6 +1,6 @@
 /*
- * queue.c - virtual time: a heap of events by due time and seeded tie, chance from the seed, and the
- * trace of what happened.
+ * queue.c - virtual time: a heap of events by due time and seeded tie, chance from the seed, and
+ * the trace of what happened.
  */
 #include <stdarg.h>
 #include <unistd.h>

@@ -290,7 +290,8 @@ void vmm_begin(struct proc *p);
 void vmm_end(struct proc *p);
 void vmm_connected(struct proc *p, struct proc_socket *at); /* socket has a connection waiting */
 void vmm_console(struct proc *p, const char *text);
-void vmm_event(struct proc *p, const char *json);
+void vmm_port_event(struct proc *p, bool open); /* the guest opened or closed the agent's port */
+void vmm_shutdown_event(struct proc *p, bool reboot);
 const char *vmm_id(const struct proc *p); /* of its machine */
 struct guest *vmm_guest(struct proc *p);
 struct chan *vmm_agent_chan(struct proc *p); /* NULL: nobody is connected */

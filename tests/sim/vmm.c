@@ -85,7 +85,8 @@ static const struct chan_user console_user = { ignore, NULL, line_closed };
 void vmm_connected(struct proc *p, struct proc_socket *at)
 {
 	static const char greeting[] =
-		"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}}}}\r\n";
+		"{\"QMP\": {\"version\": {\"qemu\": "
+		"{\"micro\": 0, \"minor\": 2, \"major\": 7}}}}\r\n";
 	struct vmm *v = p->vmm;
 	enum socket_kind kind = CONTROL;
 	struct line_user *l;
@@ -125,14 +126,28 @@ void vmm_console(struct proc *p, const char *text)
 		chan_write(c, text, strlen(text));
 }
 
-void vmm_event(struct proc *p, const char *json)
+static void tell_event(struct vmm *v, const char *name, const char *data)
 {
-	struct vmm *v = p->vmm;
+	struct chan *c = v->lines[CONTROL].chan;
+	char line[256];
+	int n = snprintf(line, sizeof(line), "{\"event\": \"%s\", \"data\": {%s}}\r\n", name,
+		data);
 
-	if (!v->capable || !v->lines[CONTROL].chan)
-		return;
-	chan_write(v->lines[CONTROL].chan, json, strlen(json));
-	chan_write(v->lines[CONTROL].chan, "\r\n", 2);
+	if (v->capable && c)
+		chan_write(c, line, (size_t)n);
+}
+
+void vmm_port_event(struct proc *p, bool open)
+{
+	tell_event(p->vmm, "VSERPORT_CHANGE",
+		open ? "\"open\": true, \"id\": \"p\"" : "\"open\": false, \"id\": \"p\"");
+}
+
+void vmm_shutdown_event(struct proc *p, bool reboot)
+{
+	tell_event(p->vmm, "SHUTDOWN",
+		reboot ? "\"guest\": true, \"reason\": \"guest-reset\"" :
+			 "\"guest\": true, \"reason\": \"guest-shutdown\"");
 }
 
 void vmm_begin(struct proc *p)

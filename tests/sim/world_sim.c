@@ -2,8 +2,8 @@
  * world_sim.c - world/world.h on a seed: time, chance, sockets, and a daemon's life from start to
  * crash.
  *
- * A daemon may be killed inside any call of the seam: `dead` is set, and what its handler still does
- * reaches nothing. The world is dropped when the handler has returned.
+ * A daemon may be killed inside any call of the seam: `dead` is set, and what its handler still
+ * does reaches nothing. The world is dropped when the handler has returned.
  */
 #include <unistd.h>
 
@@ -346,8 +346,8 @@ void daemon_start(struct sim *s)
 	w->env = (struct env){ .world = w, .config = &w->config, .mode = mode_user, .listener = -1,
 		.state_dir = STATE_DIR, .runtime_dir = RUNTIME_DIR, .started_ms = world_now_ms(w),
 		.listening = listening_cb, .stop = stop_cb, .stop_ctx = w };
-	if (!s->calm && sim_chance(s, s->weather.call_crash / 4))
-		w->crash_in_calls = (unsigned)sim_between(s, 1, 60);
+	if (!s->calm && sim_chance(s, s->weather.call_crash))
+		w->crash_in_calls = (unsigned)sim_between(s, 1, sim_chance(s, 300) ? 8 : 60);
 	s->world = w;
 	must(roster_house(&w->env, &hw, &w->house, &why) == OK);
 	if (house_open(w->house, &why) || w->dead) {

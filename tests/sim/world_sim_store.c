@@ -1,6 +1,6 @@
 /*
- * world_sim_store.c - the store: rows in key order, commits that take a while, and what a crash or a
- * failed flush makes of the one that is under way.
+ * world_sim_store.c - the store: rows in key order, commits that take a while, and what a crash
+ * or a failed flush makes of the one that is under way.
  *
  * Commits of a turn go together, as with the real one; a batch is all or nothing; after a failed
  * flush nothing is written until the daemon starts anew, and whether that batch is there is chance.

@@ -143,12 +143,14 @@ static void files(struct out *o)
 			   "banger.home=/root banger.link=vsock reboot=k" },
 		{ "agent", "1me:staff\001me:x:1000:1000::/home/me:/bin/sh\n\001staff:x:50:me\n" },
 		{ "agent", "2 0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4242" },
-		{ "kernel", "name=virtio_net\0depends=failover,virtio\0alias=virtio:d1v*" },
 		{ "kernel", "kernel/drivers/net/virtio-net.ko.xz" },
 	};
 
+	static const char modinfo[] = "name=virtio_net\0depends=failover,virtio\0alias=virtio:*";
+
 	for (size_t i = 0; i < COUNT(rows); i++)
 		write_seed(o, rows[i].target, rows[i].text, strlen(rows[i].text));
+	write_seed(o, "kernel", modinfo, sizeof(modinfo));
 }
 
 int main(int argc, char **argv)

@@ -160,7 +160,9 @@ static void session_signals_environment(void **state UNUSED)
 	char word[] = "WORD=here", *envp[] = { word, NULL };
 	struct process_spec spec = { .new_session = true, .envp = envp };
 	struct started s;
+	uint64_t ours = ~(UINT64_C(3) << 31); /* 32 and 33 are libc's: posix_spawn ignores them */
 	sigset_t all, old;
+	const char *ign;
 
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &old);
@@ -172,7 +174,9 @@ static void session_signals_environment(void **state UNUSED)
 	assert_int_equal(finish(&s), 0);
 	assert_non_null(strstr(s.text, "here\n"));
 	assert_non_null(strstr(s.text, "SigBlk:\t0000000000000000"));
-	assert_non_null(strstr(s.text, "SigIgn:\t0000000000000000"));
+	ign = strstr(s.text, "SigIgn:\t");
+	assert_non_null(ign);
+	assert_int_equal(strtoull(ign + strlen("SigIgn:\t"), NULL, 16) & ours, 0);
 }
 
 static void told_apart(void **state UNUSED)
