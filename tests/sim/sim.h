@@ -274,7 +274,7 @@ struct proc {
 	struct proc_socket sockets[CHILD_SOCKETS_MAX];
 	unsigned sockets_n;
 	struct child *child; /* the daemon's handle, while it has one */
-	struct vmm *vmm;
+	struct sim_vmm *vmm;
 	struct worker *worker;
 };
 void proc_exit(struct proc *p, int status); /* now */

@@ -9,12 +9,12 @@ enum socket_kind { CONTROL, AGENT, CONSOLE, SOCKET_KINDS };
 static const char *const leaves[SOCKET_KINDS] = { "qmp.sock", "agent.sock", "console.sock" };
 
 struct line_user { /* one connected socket */
-	struct vmm *v;
+	struct sim_vmm *v;
 	enum socket_kind kind;
 	struct chan *chan;
 };
 
-struct vmm {
+struct sim_vmm {
 	struct proc *p;
 	struct line_user lines[SOCKET_KINDS];
 	bool capable; /* the monitor was greeted */
@@ -42,7 +42,7 @@ static void hang_up(struct line_user *l)
 	chan_close(c);
 }
 
-static struct proc_socket *socket_of(struct vmm *v, enum socket_kind kind)
+static struct proc_socket *socket_of(struct sim_vmm *v, enum socket_kind kind)
 {
 	for (unsigned i = 0; i < v->p->sockets_n; i++)
 		if (strstr(v->p->sockets[i].path, leaves[kind]))
@@ -87,7 +87,7 @@ void vmm_connected(struct proc *p, struct proc_socket *at)
 	static const char greeting[] =
 		"{\"QMP\": {\"version\": {\"qemu\": "
 		"{\"micro\": 0, \"minor\": 2, \"major\": 7}}}}\r\n";
-	struct vmm *v = p->vmm;
+	struct sim_vmm *v = p->vmm;
 	enum socket_kind kind = CONTROL;
 	struct line_user *l;
 	struct chan *c;
@@ -126,7 +126,7 @@ void vmm_console(struct proc *p, const char *text)
 		chan_write(c, text, strlen(text));
 }
 
-static void tell_event(struct vmm *v, const char *name, const char *data)
+static void tell_event(struct sim_vmm *v, const char *name, const char *data)
 {
 	struct chan *c = v->lines[CONTROL].chan;
 	char line[256];
@@ -153,7 +153,7 @@ void vmm_shutdown_event(struct proc *p, bool reboot)
 void vmm_begin(struct proc *p)
 {
 	struct sim *s = p->sim;
-	struct vmm *v = calloc(1, sizeof(*v));
+	struct sim_vmm *v = calloc(1, sizeof(*v));
 	const char *name = strstr(p->command, "banger-");
 
 	must(v && name);
@@ -173,7 +173,7 @@ void vmm_begin(struct proc *p)
 
 void vmm_end(struct proc *p)
 {
-	struct vmm *v = p->vmm;
+	struct sim_vmm *v = p->vmm;
 
 	guest_free(v->guest);
 	for (int i = 0; i < SOCKET_KINDS; i++)
