@@ -35,6 +35,7 @@ struct daemon {
 	struct sigwatch term, interrupt;
 	int ready_fd, lock_fd, starting_fd;
 	bool stopping, failed;
+	bool store_broke; /* this turn is the last, and no actor acts in it */
 };
 
 /*
@@ -73,17 +74,41 @@ static void wake_at_cb(void *ctx, uint64_t ms)
 static bool letters_cb(void *ctx)
 {
 	struct daemon *d = ctx;
-	bool more = house_turn(d->house);
+	bool more = !d->store_broke && house_turn(d->house);
 
-	if (d->stopping && !more)
+	if (d->store_broke || (d->stopping && !more))
 		loop_stop(d->loop);
 	return more;
 }
 
 static bool store_cb(void *ctx)
 {
-	world_store_flush(((struct daemon *)ctx)->world);
+	struct daemon *d = ctx;
+
+	if (!d->store_broke)
+		world_store_flush(d->world);
 	return false;
+}
+
+/*
+ * Nobody knows what is on disk, so nothing may be done upon it, not even undone: whoever waits
+ * hears why, and the next start looks what is there.
+ */
+static void store_broke_cb(void *ctx, const struct why *cause)
+{
+	struct daemon *d = ctx;
+	struct why why;
+
+	log_line(LOG_ERROR, "daemon", "the store cannot be trusted any more, ending", "why",
+		cause->text, NULL);
+	fail(&why, ERR_unavailable, "the daemon ends: %s", cause->text);
+	fail_hint(&why,
+		"look at the disk of %s; machines run on, and the next command starts "
+		"the daemon anew",
+		d->state.path);
+	report(d, why.text);
+	house_give_up(d->house, &why);
+	d->store_broke = d->failed = true;
 }
 
 static void stop_cb(void *ctx)
@@ -175,6 +200,7 @@ static enum err open_all(struct daemon *d, struct why *why)
 			d->loop, d->state.path, d->runtime.path, SCHEMA, &d->world, why);
 	if (e)
 		return e;
+	world_on_store_broken(d->world, store_broke_cb, d);
 	d->env = (struct env){ .world = d->world,
 		.config = &d->conf.v,
 		.mode = mode_user,

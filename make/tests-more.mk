@@ -20,6 +20,10 @@ FUZZ_OBJS_agent := $(AGENT_PARTS)
 UNIT_OBJS_flow := $(call objs,runtime/flow)
 UNIT_OBJS_kv := $(call objs,runtime/kv)
 UNIT_LIBS_kv := -llmdb
+# LMDB statically, so that its own calls can be made to fail.
+UNIT_OBJS_store_breaks := $(call objs,runtime/kv runtime/world)
+UNIT_LIBS_store_breaks := -Wl,-Bstatic -llmdb -Wl,-Bdynamic -lpthread \
+	-Wl,--wrap=pwrite,--wrap=pwritev,--wrap=writev,--wrap=fdatasync,--wrap=fallocate,--wrap=fsync
 UNIT_OBJS_asks := $(call objs,runtime/actor)
 UNIT_OBJS_mailbox := $(call objs,runtime/actor)
 UNIT_OBJS_house := $(call objs,runtime/actor)

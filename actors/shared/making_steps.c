@@ -79,7 +79,10 @@ enum flow_said making_publish(void *owner, struct flow *f)
 
 	making_new_path(m, NULL, from);
 	making_path(ms->area, m->id, NULL, to);
-	return world_rename(ms->world, STATE, from, to, &f->why) ? FLOW_FAILED : FLOW_DONE;
+	if (world_rename(ms->world, STATE, from, to, &f->why))
+		return FLOW_FAILED;
+	world_settle(ms->world, to); /* with the record that makes it visible */
+	return FLOW_DONE;
 }
 
 enum flow_said making_undo_publish(void *owner, struct flow *f)
@@ -162,8 +165,11 @@ enum flow_said making_work(struct making *m, enum letter_id kind, const void *bo
 	static const struct job_user fed = { on_progress, on_credit, on_job_ended };
 	static const struct job_user alone = { on_progress, NULL, on_job_ended };
 	char dir[MAKING_PATH_BYTES];
-	struct job_spec spec = { .world = m->of->world, .kind = kind, .body = body,
-		.dir = making_new_path(m, NULL, dir), .extra = extra };
+	struct job_spec spec = { .world = m->of->world,
+		.kind = kind,
+		.body = body,
+		.dir = making_new_path(m, NULL, dir),
+		.extra = extra };
 
 	m->take = take;
 	m->ticket = flow_ticket(&m->flow);
@@ -199,8 +205,8 @@ static struct making *find(struct makings *ms, uint64_t ctx)
 	struct making *m;
 
 	TAILQ_FOREACH(m, &ms->list, entry)
-		if (m->op == ctx >> 32)
-			return m;
+	if (m->op == ctx >> 32)
+		return m;
 	return NULL;
 }
 

@@ -140,9 +140,11 @@ static enum flow_said launch_vmm(void *owner UNUSED, struct flow *f)
 	char dir[64];
 
 	machine_dir(m, dir, sizeof(dir), "");
-	if (world_mkdir(m->v->world, RUNTIME, dir, &f->why))
+	if (world_mkdir(m->v->world, RUNTIME, dir, &f->why) || m->driver->launch(m, &f->why))
 		return FLOW_FAILED;
-	return m->driver->launch(m, &f->why) ? FLOW_FAILED : FLOW_DONE;
+	if (!m->r.made) /* with the journal's next entry, while the guest boots */
+		world_settle(m->v->world, dir);
+	return FLOW_DONE;
 }
 
 static enum flow_said await_end(struct machine *m, struct flow *f)
@@ -346,11 +348,16 @@ static void journal(void *owner, struct flow *f, bool over)
 		.has_detach = true };
 	struct store_put puts[2] = { { .table = store_table_flow }, { .table = store_table_vm } };
 	struct store_write w = { .puts = { puts, 2 } };
+	char dir[64];
 	struct why why;
 	bool gone = over && (f->kind == &vm_delete_flow || (makes(f) && f->failed));
 
-	if (over && makes(f) && !f->failed)
+	if (over && makes(f) && !f->failed) {
 		m->r.made = true;
+		machine_dir(m, dir, sizeof(dir), "");
+		if (f->kind == &vm_make_flow) /* a machine that boots was settled before */
+			world_settle(v->world, dir);
+	}
 	puts[0].key = arena_fmt(&a, "vm-%s", m->id);
 	puts[1].key = m->id;
 	if (!over && record_put(&puts[0], store_table_flow, puts[0].key, &shape_flow_record, &r, &a,

@@ -115,13 +115,41 @@ bool layer_stop(struct machine *m, struct flow *f)
 	return true;
 }
 
+/* As an option takes it, and never less than it is. */
+static void exact_size(char *out, size_t size, uint64_t bytes)
+{
+	bool whole = bytes % GiB == 0;
+
+	snprintf(out, size, "%llu%c",
+		(unsigned long long)(whole ? bytes / GiB : (bytes + MiB - 1) / MiB),
+		whole ? 'G' : 'M');
+}
+
+/* The work disk begins as its image's work-seed, and a filesystem does not shrink. */
+static enum err check_size(const struct machine *m, uint64_t seed, struct why *why)
+{
+	char asked[32], least[32];
+
+	if (m->r.disk >= seed)
+		return OK;
+	exact_size(asked, sizeof(asked), m->r.disk);
+	exact_size(least, sizeof(least), seed);
+	fail_field(why, ERR_invalid_value, "disk",
+		"a work disk of %s is too small: the work-seed of image '%s' takes %s", asked,
+		m->r.image, least);
+	if (m->disk_by_default)
+		return fail_hint(why, "set `disk: %s` or more in config.yaml, or pass `--disk %s`",
+			least, least);
+	return fail_hint(why, "ask for `--disk %s` or more", least);
+}
+
 enum flow_said layer_make(struct machine *m, struct flow *f)
 {
 	uint64_t seed, used;
 
-	if (world_size(m->v->world, STATE, m->boot.work, &seed, &used, &f->why))
+	if (world_size(m->v->world, STATE, m->boot.work, &seed, &used, &f->why) ||
+		check_size(m, seed, &f->why))
 		return FLOW_FAILED;
-	m->r.disk = MAX(m->r.disk, seed); /* a filesystem does not shrink */
 	m->r.disk = (m->r.disk + 511) & ~(uint64_t)511;
 	if (m->r.layer == layer_copy)
 		return copy_begin(m, f);

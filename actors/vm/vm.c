@@ -96,6 +96,7 @@ static void on_create(void *state, const struct letter *l, const void *body)
 		return;
 	}
 	m->owner = r.rm ? l->client : 0;
+	m->disk_by_default = !q->has_disk;
 	op->reply.serial = 0; /* answered now; the end is told by op.done */
 	op->make_only = q->has_start && !q->start;
 	if (q->has_timeout_ms)

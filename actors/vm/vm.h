@@ -150,6 +150,7 @@ struct machine {
 	struct op *next; /* waits for the flow's end */
 	bool next_set, then_start; /* a delete without an op may wait too */
 	uint64_t owner; /* client whose going deletes it (rm); 0 = none */
+	bool disk_by_default; /* its size is the configuration's, not the client's */
 	struct child *child;
 	bool on_probation; /* adopted in the middle of a flow: kept if its agent answers in time */
 	/* the VMM ended behind the flow's last write: the record is to be written again */

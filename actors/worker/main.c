@@ -56,7 +56,7 @@ union result {
 	struct work_copied copied;
 };
 
-static enum err run(struct job *j, union result *r, struct why *why)
+static enum err run_kind(struct job *j, union result *r, struct why *why)
 {
 	switch ((int)j->kind) {
 	case LETTER_work_image:
@@ -71,6 +71,14 @@ static enum err run(struct job *j, union result *r, struct why *why)
 		must(j->kind == LETTER_work_copy);
 		return run_copy(j, &r->copied, why);
 	}
+}
+
+/* The files are flushed by who writes them; their names here, before the answer. */
+static enum err run(struct job *j, union result *r, struct why *why)
+{
+	enum err e = run_kind(j, r, why);
+
+	return e || fsync(FD_DIR) == 0 ? e : fail_errno(why, "cannot flush the job's directory");
 }
 
 static int serve(const struct identity *who)

@@ -93,6 +93,11 @@ void house_free(struct house *h); /* closes in reverse order */
 /* Handles waiting letters, fairly; true when some are left. Call once a turn. */
 bool house_turn(struct house *h);
 void house_deadlines(struct house *h);
+/*
+ * The last thing before the process ends early: every open ask of ask_packed, which is to say every
+ * request from outside, is answered with that reason. No letter is handled any more.
+ */
+void house_give_up(struct house *h, const struct why *why);
 
 /* Between actors. */
 

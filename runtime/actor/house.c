@@ -377,8 +377,9 @@ static void deliver_answer(struct actor *a, const struct mail *head, struct byte
 
 static void trace(const struct actor *a, const struct mail *head)
 {
-	static const char *const what[] = { [MAIL_LETTER] = "letter", [MAIL_ANSWER] = "answer",
-		[MAIL_REFUSAL] = "refusal" };
+	static const char *const what[] = {
+		[MAIL_LETTER] = "letter", [MAIL_ANSWER] = "answer", [MAIL_REFUSAL] = "refusal"
+	};
 
 	log_line(LOG_DEBUG, a->class->name, what[head->what], "method",
 		a->house->setup.kinds[head->kind].method, "from",
@@ -449,6 +450,19 @@ void house_deadlines(struct house *h)
 	o = asks_first(&h->asks);
 	if (o && o->deadline != UINT64_MAX)
 		arm(h, o->deadline);
+}
+
+void house_give_up(struct house *h, const struct why *why)
+{
+	for (uint32_t i = 0; i < h->asks.max; i++) {
+		struct open_ask was = h->asks.slots[i];
+
+		if (was.serial == 0 || !was.packed)
+			continue;
+		asks_close(&h->asks, &h->asks.slots[i]);
+		((packed_answer_fn *)was.fn)(
+			h->actors[was.asker].state, was.ctx, why, (struct bytes){ 0 });
+	}
 }
 
 unsigned house_counts(struct actor *me, struct actor_counts *ret, unsigned max)

@@ -43,7 +43,13 @@ struct kv_batch {
 };
 void kv_batch_put(struct kv_batch *b, const char *key, struct bytes value); /* p NULL deletes */
 
-/* All or nothing, flushed. May run on another thread than the scans. */
+/*
+ * All or nothing, flushed. May run on another thread than the scans. Of a failure for lack of space
+ * or memory nothing stays, and the next batch is welcome; after any other one the store is broken:
+ * what is on disk is told only by who opens it anew.
+ */
 enum err kv_write(struct kv *kv, const struct kv_batch *b, struct why *why) MUST_CHECK;
+/* On the thread that writes. */
+bool kv_broken(const struct kv *kv);
 
 #endif

@@ -2,8 +2,8 @@
  * kv_lmdb.c - the store on LMDB: one environment, one file, keys "table/key".
  *
  * LMDB's flush does not cover the file's growth, so the file is grown ahead of its use and synced
- * before any page there is written; a full disk then fails the batch, before anything else
- * happened.
+ * before any page there is written. A full disk then fails a batch that would not fit in what is
+ * there, before anything happened; what does fit (deletions above all) still goes through.
  */
 #include "kv/kv.h"
 
@@ -21,8 +21,11 @@ struct kv {
 	MDB_dbi dbi;
 	MDB_txn *migrating; /* the transaction that a migration's writes belong to */
 	int dir;
-	bool broken; /* a flush failed */
+	bool broken; /* a write or flush failed: nobody knows what is on disk */
 };
+
+/* What a batch may at most add to the file: each put copies its path down the tree. */
+enum { BATCH_PAGES_MIN = 64, PUT_PAGES = 8 };
 
 static enum err lmdb_failed(struct why *why, const char *doing, int rc)
 {
@@ -40,8 +43,25 @@ static enum err lmdb_failed(struct why *why, const char *doing, int rc)
 	}
 }
 
-/* Keeps the file GROW_BYTES ahead of the pages in use. */
-static enum err grow(struct kv *kv, struct why *why)
+/* No failure of these leaves a doubt: the transaction is gone, and the file is as it was. */
+static bool is_clean(int rc)
+{
+	return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || rc == MDB_BAD_VALSIZE || rc == ENOSPC ||
+	       rc == EDQUOT || rc == ENOMEM;
+}
+
+/* After this, no write is tried: one that "succeeds" could stand on bytes that are not there. */
+static enum err write_failed(struct kv *kv, struct why *why, const char *doing, int rc)
+{
+	kv->broken |= !is_clean(rc);
+	return lmdb_failed(why, doing, rc);
+}
+
+/*
+ * Keeps the file GROW_BYTES ahead of the pages in use, `need` at least: where the disk has no room
+ * for more, a batch that fits in what the file has is let through.
+ */
+static enum err grow(struct kv *kv, size_t need, struct why *why)
 {
 	MDB_envinfo info;
 	struct stat st;
@@ -52,13 +72,14 @@ static enum err grow(struct kv *kv, struct why *why)
 	used = (info.me_last_pgno + 1) * (size_t)sysconf(_SC_PAGESIZE);
 	if (mdb_env_get_fd(kv->env, &fd) || fstat(fd, &st) < 0)
 		return fail_errno(why, "store: cannot look at the file");
-	if ((size_t)st.st_size >= used + GROW_BYTES / 2)
+	if ((size_t)st.st_size >= used + MAX(need, (size_t)GROW_BYTES / 2))
 		return OK;
-	if (fallocate(fd, 0, 0, (off_t)(used + GROW_BYTES)) < 0 && errno != EOPNOTSUPP)
+	if (fallocate(fd, 0, 0, (off_t)(used + need + GROW_BYTES)) < 0 && errno != EOPNOTSUPP) {
+		if ((errno == ENOSPC || errno == EDQUOT) && (size_t)st.st_size >= used + need)
+			return OK;
 		return fail_errno(why, "store: cannot grow the file");
-	if (fsync(fd) < 0)
-		return fail_errno(why, "store: cannot flush the file");
-	return OK;
+	}
+	return fsync(fd) < 0 ? write_failed(kv, why, "flushing what the file grew by", errno) : OK;
 }
 
 static enum err open_env(struct kv *kv, const char *dir_path, struct why *why)
@@ -85,7 +106,7 @@ static enum err open_env(struct kv *kv, const char *dir_path, struct why *why)
 		return lmdb_failed(why, "open", rc);
 	}
 	rc = mdb_txn_commit(txn);
-	return rc ? lmdb_failed(why, "open", rc) : grow(kv, why);
+	return rc ? lmdb_failed(why, "open", rc) : grow(kv, 0, why);
 }
 
 static bool take_version(void *ctx, const char *key, struct bytes value)
@@ -291,9 +312,30 @@ static enum err write_txn(struct kv *kv, MDB_txn *txn, const struct kv_batch *b,
 		rc = h.is_delete ? mdb_del(txn, kv->dbi, &k, NULL) :
 				   mdb_put(txn, kv->dbi, &k, &v, 0);
 		if (rc && !(h.is_delete && rc == MDB_NOTFOUND))
-			return lmdb_failed(why, "write", rc);
+			return write_failed(kv, why, "write", rc);
 	}
 	return OK;
+}
+
+/* Bytes of the file that the batch may at most come to use. */
+static size_t need_of(const struct kv_batch *b)
+{
+	const uint8_t *p = b->b.p, *end = p ? p + b->b.n : p;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), need = BATCH_PAGES_MIN * page;
+
+	while (p < end) {
+		struct put_head h;
+
+		memcpy(&h, p, sizeof(h));
+		p += sizeof(h) + h.key_n + h.value_n;
+		need += PUT_PAGES * page + h.value_n;
+	}
+	return need;
+}
+
+bool kv_broken(const struct kv *kv)
+{
+	return kv->broken;
 }
 
 enum err kv_write(struct kv *kv, const struct kv_batch *b, struct why *why)
@@ -307,12 +349,12 @@ enum err kv_write(struct kv *kv, const struct kv_batch *b, struct why *why)
 	if (kv->broken)
 		return fail(
 			why, ERR_unavailable, "store: an earlier flush failed; restart the daemon");
-	e = grow(kv, why);
+	e = grow(kv, need_of(b), why);
 	if (e)
 		return e;
 	rc = mdb_txn_begin(kv->env, NULL, 0, &txn);
 	if (rc)
-		return lmdb_failed(why, "begin", rc);
+		return write_failed(kv, why, "begin", rc);
 	e = write_txn(kv, txn, b, why);
 	if (e) {
 		mdb_txn_abort(txn);
@@ -321,7 +363,10 @@ enum err kv_write(struct kv *kv, const struct kv_batch *b, struct why *why)
 	rc = mdb_txn_commit(txn);
 	if (rc == 0)
 		return OK;
-	if (rc == EIO)
+	/* whatever was the reason: when its last page failed, LMDB lets no transaction begin again */
+	if (mdb_txn_begin(kv->env, NULL, 0, &txn) == 0)
+		mdb_txn_abort(txn);
+	else
 		kv->broken = true;
-	return lmdb_failed(why, "flush", rc);
+	return write_failed(kv, why, "flush", rc);
 }

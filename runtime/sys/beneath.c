@@ -204,7 +204,7 @@ enum err write_file(int dir, const char *path, mode_t mode, struct bytes content
 		return fail_errno(why, "cannot create %s.new", path);
 	if (write_all(fd, content.p, content.n) && fsync(fd) == 0 &&
 		renameat(parent, temp, parent, name) == 0)
-		return OK;
+		return fsync(parent) == 0 ? OK : fail_errno(why, "cannot flush the name %s", path);
 	fail_errno(why, "cannot write %s", path);
 	unlinkat(parent, temp, 0);
 	return why ? why->code : ERR_internal;

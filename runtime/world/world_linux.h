@@ -28,12 +28,21 @@ struct world {
 	uint64_t tsc_khz; /* 0 until asked */
 	struct kv *kv;
 	struct store_thread *store;
+	/* A flush failed: nobody knows what is on disk, and nothing is written from here on. */
+	void (*store_broke)(void *ctx, const struct why *why);
+	void *store_broke_ctx;
 };
 
 /* Opens both places (absolute paths, made by the caller) and the store. */
 enum err world_linux_new(struct loop *l, const char *state_dir, const char *runtime_dir,
 	uint32_t schema, struct world **ret, struct why *why) MUST_CHECK;
 void world_linux_free(struct world *w); /* waits for commits that are under way */
+/*
+ * fn is called once, from the loop, instead of the answer to any commit that was under way or waits:
+ * the process is to end, and the next one finds out what is on disk.
+ */
+void world_on_store_broken(
+	struct world *w, void (*fn)(void *ctx, const struct why *why), void *ctx);
 
 /* Hands the turn's commits to the store's thread; call at the end of each turn. */
 void world_store_flush(struct world *w);

@@ -4,11 +4,29 @@
  * LMDB's flush blocks, so the commits of a turn are joined into one batch and handed over whole;
  * what comes while that is under way waits for the next one (group commit). The loop and the thread
  * share one hand-over slot under a mutex; the bell brings the result back.
+ *
+ * A flush that failed ends it all: no commit is answered any more, well or ill, since whoever took
+ * an answer for "not done" would undo what may be on disk. The owner of the world is told instead.
  */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
+#include "base/text.h"
+#include "sys/beneath.h"
 #include "world/world_linux.h"
+
+enum { SETTLED_MAX = 128 };
+
+/* What is to be flushed before a batch is written. */
+struct settling {
+	int fds[SETTLED_MAX];
+	unsigned n;
+	struct why why; /* the first that could not even be opened */
+};
 
 struct store_thread {
 	struct world *w;
@@ -18,14 +36,36 @@ struct store_thread {
 	struct bell bell;
 	/* the loop's alone */
 	struct kv_batch gathered; /* of this turn */
+	struct settling settles; /* for it */
 	struct kv_waiter *waiting, **waiting_end; /* for `gathered` */
 	struct kv_waiter *under_way; /* for the batch that the thread has */
 	bool running;
 	/* under the lock */
 	struct kv_batch batch;
+	struct settling settling;
 	struct why why;
-	bool has_batch, has_result, quit;
+	bool has_batch, has_result, broken, quit;
 };
+
+static void settling_done(struct settling *s)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		close(s->fds[i]);
+	*s = (struct settling){ .n = 0 };
+}
+
+static enum err settle(const struct settling *s, struct why *why)
+{
+	if (s->why.code) {
+		if (why)
+			*why = s->why;
+		return s->why.code;
+	}
+	for (unsigned i = 0; i < s->n; i++)
+		if (fsync(s->fds[i]) < 0)
+			return fail_errno(why, "cannot flush a file of the state directory");
+	return OK;
+}
 
 static void *store_main(void *arg)
 {
@@ -40,10 +80,11 @@ static void *store_main(void *arg)
 		if (!t->has_batch)
 			break;
 		pthread_mutex_unlock(&t->lock);
-		if (kv_write(t->w->kv, &t->batch, &why) == OK)
+		if (settle(&t->settling, &why) == OK && kv_write(t->w->kv, &t->batch, &why) == OK)
 			why.code = OK;
 		pthread_mutex_lock(&t->lock);
 		t->why = why;
+		t->broken = kv_broken(t->w->kv);
 		t->has_batch = false;
 		t->has_result = true;
 		bell_ring(&t->bell);
@@ -57,6 +98,7 @@ static void on_result(void *ctx)
 	struct store_thread *t = ctx;
 	struct kv_waiter *waiters = t->under_way;
 	struct why why;
+	bool broken;
 
 	pthread_mutex_lock(&t->lock);
 	if (!t->has_result) {
@@ -65,10 +107,16 @@ static void on_result(void *ctx)
 	}
 	t->has_result = false;
 	why = t->why;
+	broken = t->broken;
 	pthread_mutex_unlock(&t->lock);
+	buf_done(&t->batch.b);
+	settling_done(&t->settling);
+	if (broken) { /* and it runs no more */
+		t->w->store_broke(t->w->store_broke_ctx, &why);
+		return;
+	}
 	t->running = false;
 	t->under_way = NULL;
-	buf_done(&t->batch.b);
 	while (waiters) {
 		struct kv_waiter *w = waiters;
 
@@ -89,10 +137,60 @@ void world_store_flush(struct world *w)
 	t->waiting_end = &t->waiting;
 	pthread_mutex_lock(&t->lock);
 	t->batch = t->gathered;
+	t->settling = t->settles;
 	t->has_batch = true;
 	pthread_cond_signal(&t->wake);
 	pthread_mutex_unlock(&t->lock);
 	t->gathered = (struct kv_batch){ .b = { .max = 64 * MiB } };
+	t->settles = (struct settling){ .n = 0 };
+}
+
+static bool settle_later(struct world *w, int dir, const char *path)
+{
+	struct settling *s = &w->store->settles;
+	own_fd fd = open_beneath(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+
+	if (fd < 0 || s->n == SETTLED_MAX) {
+		if (fd >= 0)
+			errno = EMFILE;
+		if (s->why.code == OK)
+			fail_errno(&s->why, "cannot flush %s", path);
+		return false;
+	}
+	s->fds[s->n++] = take_fd(&fd);
+	return true;
+}
+
+static void settle_files(struct world *w, int dir)
+{
+	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	own_dir d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+
+	if (!d) {
+		fail_errno(&w->store->settles.why, "cannot list what is to be flushed");
+		if (copy >= 0)
+			close(copy);
+		return;
+	}
+	while ((e = readdir(d)) != NULL)
+		if (e->d_type == DT_REG && !settle_later(w, dir, e->d_name))
+			return;
+}
+
+void world_settle(struct world *w, const char *dir)
+{
+	char way[PATH_MAX];
+	char *slash = way;
+
+	if (!str_copy(way, sizeof(way), dir) || !settle_later(w, w->dirs[STATE], way))
+		return;
+	settle_files(w, w->store->settles.fds[w->store->settles.n - 1]);
+	while ((slash = strrchr(way, '/')) != NULL) {
+		*slash = '\0';
+		(void)settle_later(w, w->dirs[STATE], way);
+	}
+	(void)settle_later(w, w->dirs[STATE], ".");
 }
 
 void world_kv_commit(struct world *w, struct kv_batch *b, struct kv_waiter *waiter)
@@ -141,6 +239,12 @@ enum err store_thread_new(struct world *w, struct store_thread **ret, struct why
 	return OK;
 }
 
+void world_on_store_broken(struct world *w, void (*fn)(void *ctx, const struct why *why), void *ctx)
+{
+	w->store_broke = fn;
+	w->store_broke_ctx = ctx;
+}
+
 void store_thread_free(struct store_thread *t)
 {
 	if (!t)
@@ -151,11 +255,13 @@ void store_thread_free(struct store_thread *t)
 	pthread_cond_signal(&t->wake);
 	pthread_mutex_unlock(&t->lock);
 	pthread_join(t->thread, NULL);
-	if (t->gathered.b.n > 0 && kv_write(t->w->kv, &t->gathered, NULL) == OK)
-		buf_done(&t->gathered.b);
+	if (t->gathered.b.n > 0 && settle(&t->settles, NULL) == OK)
+		(void)!kv_write(t->w->kv, &t->gathered, NULL);
 	bell_stop(&t->bell);
 	buf_done(&t->batch.b);
 	buf_done(&t->gathered.b);
+	settling_done(&t->settling);
+	settling_done(&t->settles);
 	pthread_mutex_destroy(&t->lock);
 	pthread_cond_destroy(&t->wake);
 	free(t);

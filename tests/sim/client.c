@@ -317,8 +317,9 @@ static void on_answer(void *ctx, const struct why *why, struct bytes result)
 	if (!why && shape_read(out, mp_over(result.p, result.n), STRICT, &a, body, &bad))
 		sim_fail(c->sim, "a client cannot read the answer of %s: %s %s",
 			letter_kinds[r->id].method, bad.field, bad.text);
-	if (why && why->code == ERR_internal && !c->sim->weather.store_hard &&
-		!c->sim->weather.worker)
+	if (why && strncmp(why->text, "the daemon ends: ", 17) == 0)
+		sim_mark(c->sim, MARK_gave_up);
+	if (why && why->code == ERR_internal && !c->sim->weather.worker)
 		sim_fail(c->sim, "%s is answered with an internal error: %s",
 			letter_kinds[r->id].method, why->text);
 	if (!why)

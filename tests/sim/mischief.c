@@ -61,6 +61,8 @@ static void reboot_host(struct sim *s)
 		daemon_crash(s);
 	procs_end_all(s);
 	nodes_clear(s, RUNTIME);
+	if (sim_chance(s, 500))
+		nodes_power_loss(s);
 	s->boot_at = s->now + 500;
 	snprintf(s->boot_id, sizeof(s->boot_id), "%08llx-0000-4000-8000-%012llx",
 		(unsigned long long)(sim_random(s) & 0xffffffff),
@@ -124,9 +126,6 @@ static void mischief(void *ctx, uint64_t arg UNUSED)
 		crash_soon(s);
 	if (s->world && sim_chance(s, w->call_crash))
 		s->world->crash_in_calls = (unsigned)sim_between(s, 1, 40);
-	/* a store that is past writing gets a new daemon some time */
-	if (s->world && s->world->store_broken && sim_chance(s, 200))
-		crash_soon(s);
 	sim_after(s, sim_chance(s, 500) ? sim_between(s, 5, 300) : sim_between(s, 100, 6000),
 		mischief, s, 0);
 }

@@ -54,7 +54,8 @@ static void carry(void *ctx, uint64_t arg UNUSED)
 		return;
 	}
 	n = MIN(e->c.out.n, PIPE_BYTES - e->peer->rx.n);
-	n = piece(e->sim, n);
+	if (!e->world || !e->world->last_words)
+		n = piece(e->sim, n);
 	buf_add(&e->peer->rx, e->c.out.p, n);
 	must(!e->peer->rx.failed);
 	if (e->c.finishing && n == e->c.out.n)
@@ -97,7 +98,9 @@ static void on_write(struct chan *c)
 {
 	struct pipe_end *e = (struct pipe_end *)c;
 
-	if (!e->world || !e->world->dead)
+	if (e->world && e->world->last_words && !e->world->dead)
+		carry(e, 0);
+	else if (!e->world || !e->world->dead)
 		carry_soon(e);
 }
 

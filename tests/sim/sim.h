@@ -53,7 +53,10 @@ enum {
 	M(spawn_refused, "process not started") \
 	M(disk_full, "write met a full disk") \
 	M(store_failed, "store batch failed") \
-	M(store_broken, "store flush failed") \
+	M(store_broken, "store flush failed, and the daemon ended") \
+	M(gave_up, "request answered by a daemon that ends for it") \
+	M(power_loss, "power lost") \
+	M(unsettled, "file lost with the power") \
 	M(store_torn, "commit under way at a crash was lost") \
 	M(store_kept, "commit under way at a crash survived") \
 	M(clock_jump, "wall clock jumped") \
@@ -112,6 +115,7 @@ struct node { /* a file or directory */
 	uint64_t size, used;
 	struct buf content;
 	char backing[NODE_PATH_BYTES];
+	bool settled; /* it is on disk, and so is its name */
 };
 
 struct row {
@@ -224,10 +228,15 @@ struct world {
 	uint64_t deadlines_at; /* UINT64_MAX: none */
 	unsigned crash_in_events, crash_in_calls; /* 0: not at all */
 	bool dead; /* killed: nothing that it does reaches the host any more */
+	bool last_words; /* what it sends leaves at once: it ends in this turn */
 	bool stopping, listening, in_turn;
 	/* the store */
 	struct kv_batch gathered, under_way;
 	struct kv_waiter *waiting, **waiting_end, *committing;
+	struct settles { /* what a commit flushes before itself */
+		char paths[16][NODE_PATH_BYTES];
+		unsigned n;
+	} settles, settling; /* of the next one, and of the one under way */
 	bool store_broken;
 	unsigned store_failures;
 };
@@ -247,6 +256,8 @@ struct node *node_find(struct sim *s, enum area area, const char *path);
 /* As a program that is no daemon would; the directory must be there. NULL otherwise. */
 struct node *node_put(struct sim *s, enum area area, const char *path, uint64_t size);
 void nodes_clear(struct sim *s, enum area area);
+void nodes_settle(struct sim *s, const char *dir); /* with the files in it and the way to it */
+void nodes_power_loss(struct sim *s); /* what was not flushed may be gone */
 bool disk_is_full(struct sim *s);
 
 /* world_sim_store.c */

@@ -1,7 +1,8 @@
 /*
  * world_sim_files.c - files and directories of both places, in memory: names, sizes, what was
  * written, and what a layer stands on. A removal takes one file at a time, so that a crash may
- * leave half of a tree.
+ * leave half of a tree. What the daemon makes is on disk when it asked for that (world_settle, or
+ * a rename or write, which flush); until then, a loss of power may take it.
  */
 #include "tests/sim/sim.h"
 
@@ -14,8 +15,8 @@ struct node *node_find(struct sim *s, enum area area, const char *path)
 	struct node *n;
 
 	TAILQ_FOREACH(n, &s->files, entry)
-		if (n->area == area && str_eq(n->path, path))
-			return n;
+	if (n->area == area && str_eq(n->path, path))
+		return n;
 	return NULL;
 }
 
@@ -81,7 +82,58 @@ struct node *node_put(struct sim *s, enum area area, const char *path, uint64_t 
 	if (!n)
 		n = node_new(s, area, path, false);
 	n->size = n->used = size;
+	n->settled = true; /* a program of ours flushes what it made, and its directory */
 	return n;
+}
+
+/* ---- what a loss of power takes ---- */
+
+void nodes_settle(struct sim *s, const char *dir)
+{
+	struct node *n;
+
+	TAILQ_FOREACH(n, &s->files, entry)
+	if (n->area == STATE &&
+		(str_eq(n->path, dir) || beneath(n->path, dir) || beneath(dir, n->path)))
+		n->settled = true;
+}
+
+static void remove_with_all(struct sim *s, struct node *top)
+{
+	char path[NODE_PATH_BYTES];
+	struct node *n, *next;
+
+	must(str_copy(path, sizeof(path), top->path));
+	for (n = TAILQ_FIRST(&s->files); n; n = next) {
+		next = TAILQ_NEXT(n, entry);
+		if (n->area == STATE && (str_eq(n->path, path) || beneath(n->path, path))) {
+			sim_trace(s, "sim", "lost with the power: %s", n->path);
+			sim_mark(s, MARK_unsettled);
+			node_free(s, n);
+		}
+	}
+}
+
+void nodes_power_loss(struct sim *s)
+{
+	struct node *n;
+	bool again = true;
+
+	sim_mark(s, MARK_power_loss);
+	while (again) { /* a directory takes others along */
+		again = false;
+		TAILQ_FOREACH(n, &s->files, entry)
+		{
+			if (n->area != STATE || n->settled)
+				continue;
+			n->settled = sim_chance(s, 400);
+			if (n->settled)
+				continue;
+			remove_with_all(s, n);
+			again = true;
+			break;
+		}
+	}
 }
 
 /* ---- calls that may meet a full disk ---- */
@@ -167,7 +219,8 @@ static void rename_beneath(struct sim *s, enum area p, const char *from, const c
 	char path[NODE_PATH_BYTES];
 	struct node *n;
 
-	TAILQ_FOREACH(n, &s->files, entry) {
+	TAILQ_FOREACH(n, &s->files, entry)
+	{
 		if (n->area != p || !beneath(n->path, from))
 			continue;
 		must(snprintf(path, sizeof(path), "%s%s", to, n->path + strlen(from)) <
@@ -176,8 +229,8 @@ static void rename_beneath(struct sim *s, enum area p, const char *from, const c
 	}
 }
 
-enum err world_rename(struct world *w, enum area p, const char *from, const char *to,
-	struct why *why)
+enum err world_rename(
+	struct world *w, enum area p, const char *from, const char *to, struct why *why)
 {
 	struct node *n = node_find(w->sim, p, from), *old = node_find(w->sim, p, to);
 
@@ -189,9 +242,8 @@ enum err world_rename(struct world *w, enum area p, const char *from, const char
 		struct node *in;
 
 		TAILQ_FOREACH(in, &w->sim->files, entry)
-			if (in->area == p && beneath(in->path, to))
-				return fail(why, ERR_exists, "cannot rename %s: %s is not empty",
-					from, to);
+		if (in->area == p && beneath(in->path, to))
+			return fail(why, ERR_exists, "cannot rename %s: %s is not empty", from, to);
 	}
 	if (old)
 		node_free(w->sim, old);
@@ -221,8 +273,8 @@ static void set_content(struct node *n, struct bytes content)
 	n->size = n->used = n->content.n;
 }
 
-enum err world_write(struct world *w, enum area p, const char *path, struct bytes content,
-	struct why *why)
+enum err world_write(
+	struct world *w, enum area p, const char *path, struct bytes content, struct why *why)
 {
 	struct node *n;
 	enum err e = ready(w, p, path, why);
@@ -235,8 +287,8 @@ enum err world_write(struct world *w, enum area p, const char *path, struct byte
 	return OK;
 }
 
-enum err world_append(struct world *w, enum area p, const char *path, struct bytes content,
-	struct why *why)
+enum err world_append(
+	struct world *w, enum area p, const char *path, struct bytes content, struct why *why)
 {
 	enum err e = ready(w, p, path, why);
 	struct node *n;
@@ -260,7 +312,8 @@ enum err world_list(struct world *w, enum area p, const char *path,
 		return dead_daemon(why);
 	if (!node_find(w->sim, p, path))
 		return fail(why, ERR_not_found, "cannot list %s", path);
-	TAILQ_FOREACH(n, &w->sim->files, entry) {
+	TAILQ_FOREACH(n, &w->sim->files, entry)
+	{
 		const char *name = n->path + strlen(path) + 1;
 
 		if (n->area == p && beneath(n->path, path) && !strchr(name, '/') &&
@@ -294,15 +347,15 @@ enum err world_free_space(struct world *w, enum area p, uint64_t *ret, struct wh
 	if (!world_alive(w))
 		return dead_daemon(why);
 	TAILQ_FOREACH(n, &w->sim->files, entry)
-		used += n->area == p ? n->used : 0;
+	used += n->area == p ? n->used : 0;
 	*ret = w->sim->now < w->sim->disk_full_until ? 4096 : DISK_BYTES - MIN(used, DISK_BYTES);
 	return OK;
 }
 
 /* ---- layers ---- */
 
-enum err world_overlay(struct world *w, const char *to, const char *backing, uint64_t size,
-	struct why *why)
+enum err world_overlay(
+	struct world *w, const char *to, const char *backing, uint64_t size, struct why *why)
 {
 	enum err e = ready(w, STATE, to, why);
 	struct node *n;
@@ -310,15 +363,16 @@ enum err world_overlay(struct world *w, const char *to, const char *backing, uin
 	if (e)
 		return e;
 	n = node_put(w->sim, STATE, to, size);
+	n->settled = false;
 	n->used = 200 * KiB;
 	must(str_copy(n->backing, sizeof(n->backing), backing));
 	return OK;
 }
 
-enum err world_reflink(struct world *w, const char *to, const char *from, uint64_t size,
-	struct why *why)
+enum err world_reflink(
+	struct world *w, const char *to, const char *from, uint64_t size, struct why *why)
 {
-	struct node *source = node_find(w->sim, STATE, from);
+	struct node *source = node_find(w->sim, STATE, from), *n;
 	enum err e = ready(w, STATE, to, why);
 
 	if (e)
@@ -327,7 +381,9 @@ enum err world_reflink(struct world *w, const char *to, const char *from, uint64
 		return fail(why, ERR_not_found, "cannot open %s", from);
 	if (!w->sim->reflinks)
 		return fail(why, ERR_unsupported, "this filesystem shares no blocks");
-	node_put(w->sim, STATE, to, size ? size : source->size)->used = 0;
+	n = node_put(w->sim, STATE, to, size ? size : source->size);
+	n->settled = false;
+	n->used = 0;
 	return OK;
 }
 
@@ -340,5 +396,6 @@ enum err world_resize(struct world *w, const char *path, uint64_t size, struct w
 	if (!n)
 		return fail(why, ERR_not_found, "cannot size %s", path);
 	n->size = size;
+	n->settled = false;
 	return OK;
 }

@@ -2,8 +2,9 @@
  * world_sim_store.c - the store: rows in key order, commits that take a while, and what a crash
  * or a failed flush makes of the one that is under way.
  *
- * Commits of a turn go together, as with the real one; a batch is all or nothing; after a failed
- * flush nothing is written until the daemon starts anew, and whether that batch is there is chance.
+ * Commits of a turn go together, as with the real one; a batch is all or nothing. A flush that
+ * fails ends the daemon: requests get their last answer, no actor hears of it, and whether that
+ * batch is there is chance.
  */
 #include "tests/sim/sim.h"
 
@@ -122,13 +123,19 @@ void world_kv_commit(struct world *w, struct kv_batch *b, struct kv_waiter *wait
 	w->waiting_end = &waiter->next;
 }
 
+void world_settle(struct world *w, const char *dir)
+{
+	if (!world_alive(w))
+		return;
+	must(w->settles.n < COUNT(w->settles.paths));
+	must(str_copy(w->settles.paths[w->settles.n++], NODE_PATH_BYTES, dir));
+}
+
 static enum err write_batch(struct world *w, struct why *why)
 {
 	struct sim *s = w->sim;
 
-	if (w->store_broken)
-		return fail(why, ERR_unavailable,
-			"store: an earlier flush failed; restart the daemon");
+	must(!w->store_broken);
 	if (s->store_breaks) {
 		s->store_breaks = false;
 		w->store_broken = true;
@@ -142,6 +149,8 @@ static enum err write_batch(struct world *w, struct why *why)
 		sim_mark(s, MARK_store_failed);
 		return fail(why, ERR_no_space, "store: the map is full");
 	}
+	for (unsigned i = 0; i < w->settling.n; i++)
+		nodes_settle(s, w->settling.paths[i]);
 	apply(s, &w->under_way);
 	return OK;
 }
@@ -156,6 +165,17 @@ static void tell_waiters(struct kv_waiter *waiters, const struct why *why)
 	}
 }
 
+static void end_daemon(struct world *w, const struct why *cause)
+{
+	struct why why;
+
+	sim_trace(w->sim, "store", "a flush failed: the daemon ends");
+	fail(&why, ERR_unavailable, "the daemon ends: %s", cause->text);
+	w->last_words = true;
+	house_give_up(w->house, &why);
+	w->dead = true;
+}
+
 static void committed(void *ctx, uint64_t arg UNUSED)
 {
 	struct world *w = ctx;
@@ -163,6 +183,10 @@ static void committed(void *ctx, uint64_t arg UNUSED)
 	struct why why;
 	enum err e = write_batch(w, &why);
 
+	if (w->store_broken) {
+		end_daemon(w, &why);
+		return;
+	}
 	w->store_failures += e != OK;
 	w->committing = NULL;
 	buf_done(&w->under_way.b);
@@ -180,6 +204,8 @@ void store_flush(struct world *w)
 	w->waiting_end = &w->waiting;
 	w->under_way = w->gathered;
 	w->gathered = (struct kv_batch){ .b = { .max = 64 * MiB } };
+	w->settling = w->settles;
+	w->settles.n = 0;
 	sim_after(s, sim_chance(s, 100) ? sim_between(s, 5, 300) : sim_roll(s, 3), committed, w, 0);
 }
 

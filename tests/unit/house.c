@@ -377,6 +377,29 @@ static void asks_have_a_ceiling(void **state)
 	assert_string_equal(r->last, "still");
 }
 
+/* Every request from outside is answered, once, and no letter that waits is handled. */
+static void gives_up(void **state)
+{
+	struct rig *r = *state;
+	struct setting said = { .value = "x" };
+	struct why why = { .code = ERR_unavailable };
+	own_buf b = { .p = NULL };
+
+	assert_int_equal(shape_pack(&shape_setting, &said, &b, &why), OK);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ask_packed_of_b(r, (struct bytes){ b.p, b.n }, DEAF), OK);
+	run(r);
+	assert_int_equal(ask_packed_of_b(r, (struct bytes){ b.p, b.n }, ECHO), OK);
+	ask_of_b(r, A, ECHO, "the actors' own");
+	fail(&why, ERR_unavailable, "it ends");
+	house_give_up(r->house, &why);
+	assert_int_equal(r->answers, 4);
+	assert_int_equal(r->code, ERR_unavailable);
+	house_give_up(r->house, &why);
+	assert_int_equal(r->answers, 4);
+	assert_string_equal(r->last, "");
+}
+
 static void heap_is_flat(void **state)
 {
 	struct rig *r = *state;
@@ -405,6 +428,7 @@ int main(void)
 		IN_HOUSE(full_mailbox_is_an_answer),
 		IN_HOUSE(packed),
 		IN_HOUSE(asks_have_a_ceiling),
+		IN_HOUSE(gives_up),
 		IN_HOUSE(heap_is_flat),
 	};
 

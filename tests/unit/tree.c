@@ -157,6 +157,7 @@ static void out_and_back(void **state)
 		assert_int_equal(x.st_ino, y.st_ino);
 		assert_int_equal(fstatat(p->dir, "to/holes", &x, 0), 0);
 		assert_true(x.st_blocks * 512 < 1024 * 1024);
+		assert_int_equal(fchmodat(p->dir, "to/closed", 0700, 0), 0);
 		assert_int_equal(remove_tree(p->dir, "to", &why), OK);
 	}
 }
