@@ -162,14 +162,29 @@ enum err account_read(const char *passwd, const char *group, const char *user, s
 	return OK;
 }
 
+/*
+ * An image without the file has root and numbers, and what is no file there counts as none. But
+ * whoever cannot be read about now is not thereby a member of fewer groups.
+ */
+static enum err read_table(int root, const char *path, struct buf *out, struct why *why)
+{
+	enum err e = image_read(root, path, FILE_BYTES_MAX, out, why);
+
+	if (e && e != ERR_no_memory && e != ERR_internal) {
+		out->n = 0;
+		return OK;
+	}
+	return e;
+}
+
 enum err account_find(int root, const char *user, struct arena *a, struct account *ret,
 	struct why *why)
 {
 	own_buf passwd = { 0 };
 	own_buf group = { 0 };
+	enum err e = read_table(root, "/etc/passwd", &passwd, why);
 
-	/* an image without these files has root and numbers */
-	(void)!image_read(root, "/etc/passwd", FILE_BYTES_MAX, &passwd, NULL);
-	(void)!image_read(root, "/etc/group", FILE_BYTES_MAX, &group, NULL);
-	return account_read(buf_cstr(&passwd), buf_cstr(&group), user, a, ret, why);
+	if (!e)
+		e = read_table(root, "/etc/group", &group, why);
+	return e ? e : account_read(buf_cstr(&passwd), buf_cstr(&group), user, a, ret, why);
 }

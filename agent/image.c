@@ -43,8 +43,10 @@ enum err image_read(int root, const char *path, size_t max, struct buf *out, str
 	for (;;) {
 		uint8_t *room = buf_room(out, 1);
 
-		if (!room || out->n > max)
+		if (out->n > max)
 			return fail(why, ERR_too_large, "the image's %s is too large", path);
+		if (!room)
+			return fail(why, ERR_no_memory, "no memory to read the image's %s", path);
 		n = read(fd, room, out->cap - out->n);
 		if (n < 0)
 			return fail_errno(why, "cannot read the image's %s", path);

@@ -3,8 +3,13 @@
 
 # make live       real machines, every command, crashes at every step (minutes)
 .PHONY: live live-inputs
-live-inputs:
+live-inputs: build/tests/flush_fails.so
 	@tests/live/inputs
+
+# Loaded into a daemon whose disk is to fail.
+build/tests/flush_fails.so: tests/live/flush_fails.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) -O1 -shared -fPIC $< -o $@
 
 live: all live-inputs
 	$(RUN) live

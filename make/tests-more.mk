@@ -4,6 +4,7 @@ WORKER_PARTS := $(filter-out %/main.o,$(call objs,actors/worker))
 LIBS_parts := -larchive -lext2fs -lcom_err -lcrypto -lseccomp -ljansson
 AGENT_PARTS := $(O)/obj/agent/conf.o $(O)/obj/agent/account.o $(O)/obj/agent/image.o \
 	$(O)/obj/agent/sockets.o $(O)/obj/agent/procfs.o $(call objs,runtime/tree)
+CLI_PARTS := $(filter-out %/main.o,$(call objs,cli)) $(call objs,runtime/conf runtime/tree)
 
 FUZZ_OBJS_yaml := $(call objs,runtime/conf)
 FUZZ_LIBS_yaml := -lyaml
@@ -39,3 +40,11 @@ TORTURE_OBJS_house := $(call objs,runtime/actor)
 TORTURE_OBJS_conf := $(call objs,runtime/conf)
 TORTURE_LIBS_conf := -lyaml
 TORTURE_OBJS_tree := $(call objs,runtime/tree)
+TORTURE_OBJS_worker := $(WORKER_PARTS)
+TORTURE_LIBS_worker := $(LIBS_parts)
+TORTURE_OBJS_world := $(call objs,runtime/kv runtime/world)
+TORTURE_LIBS_world := -llmdb -lpthread
+TORTURE_OBJS_agent := $(AGENT_PARTS)
+# jansson statically, so that its memory fails as well.
+TORTURE_OBJS_cli := $(CLI_PARTS)
+TORTURE_LIBS_cli := -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lyaml

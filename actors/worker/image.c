@@ -92,6 +92,16 @@ static enum err guess(struct source *s, enum pack_kind *ret, struct why *why)
 	return OK;
 }
 
+/* *ret is NULL when it is not there, or a link to it leads nowhere. */
+static enum err look_up(struct image *im, const char *path, struct node **ret, struct why *why)
+{
+	enum err e = tree_find(&im->tree, path, ret, why);
+
+	if (e)
+		*ret = NULL;
+	return e == ERR_no_memory ? e : OK;
+}
+
 enum err image_text(struct image *im, const char *path, size_t max, char **ret, size_t *ret_n,
 	struct why *why)
 {
@@ -100,8 +110,9 @@ enum err image_text(struct image *im, const char *path, size_t max, char **ret, 
 
 	*ret = NULL;
 	*ret_n = 0;
-	if (tree_find(&im->tree, path, &n, why) || !S_ISREG(n->mode))
-		return OK;
+	e = look_up(im, path, &n, why);
+	if (e || !n || !S_ISREG(n->mode))
+		return e;
 	e = ext4_read(im->tree.fs, n->ino, max, ret, ret_n, why);
 	return e ? fail_entry(why, path) : OK;
 }
@@ -125,30 +136,40 @@ static enum err find_user(struct image *im, struct why *why)
 	return e;
 }
 
-static bool is_program(struct image *im, const struct node *n)
+static enum err is_program(struct image *im, const struct node *n, bool *ret, struct why *why)
 {
-	struct meta m;
+	struct meta m = { .mode = 0 };
+	enum err e = S_ISREG(n->mode) ? ext4_meta(im->tree.fs, n->ino, &m, why) : OK;
 
-	return S_ISREG(n->mode) && !ext4_meta(im->tree.fs, n->ino, &m, NULL) && (m.mode & 0111);
+	*ret = (m.mode & 0111) != 0;
+	return e;
 }
 
-static enum init_kind find_init(struct image *im)
+static enum err find_init(struct image *im, enum init_kind *ret, struct why *why)
 {
 	static const char *const places[] = { "/sbin/init", "/lib/systemd/systemd",
 		"/usr/lib/systemd/systemd", "/etc/init", "/bin/init", "/init" };
 
 	for (size_t i = 0; i < COUNT(places); i++) {
+		bool program = false;
 		const char *name;
 		struct node *n;
 		size_t len;
+		enum err e = look_up(im, places[i], &n, why);
 
-		if (tree_find(&im->tree, places[i], &n, NULL) || !is_program(im, n))
+		if (!e && n)
+			e = is_program(im, n, &program, why);
+		if (e)
+			return e;
+		if (!program)
 			continue;
 		name = node_name(n, &len);
-		return len == 7 && memcmp(name, "systemd", 7) == 0 ? init_kind_systemd :
+		*ret = len == 7 && memcmp(name, "systemd", 7) == 0 ? init_kind_systemd :
 								     init_kind_other;
+		return OK;
 	}
-	return init_kind_none;
+	*ret = init_kind_none;
+	return OK;
 }
 
 static enum err find_os(struct image *im, char *out, size_t size, struct why *why)
@@ -242,15 +263,18 @@ static enum err apply(struct image *im, struct why *why)
 
 static enum err state_facts(struct image *im, struct image_facts *f, struct why *why)
 {
+	enum init_kind init;
 	char os[129];
 	enum err e = find_os(im, os, sizeof(os), why);
 
+	if (!e)
+		e = find_init(im, &init, why);
 	if (e)
 		return e;
 	*f = (struct image_facts){
 		.size = im->ask.has_size ? im->ask.size / EXT4_BLOCK * EXT4_BLOCK : ROOT_SIZE,
 		.files = im->tree.count,
-		.init = find_init(im),
+		.init = init,
 		.os = arena_str(&im->job->arena, os),
 		.home = arena_str(&im->job->arena, im->home),
 		.uid = im->user.uid,

@@ -107,18 +107,27 @@ enum err world_listen(struct world *w, const char *path, int fd,
 	struct world_listener **ret, struct why *why)
 {
 	struct world_listener *l = calloc(1, sizeof(*l));
+	own_fd own = -1;
 	enum err e = OK;
+	int flags;
 
 	if (!l)
 		return fail(why, ERR_no_memory, "no memory for a listener");
 	*l = (struct world_listener){ .w = w, .fd = fd, .accept = accept, .ctx = ctx };
-	if (fd < 0)
-		e = bind_socket(w, path, &l->fd, why);
+	if (fd < 0) {
+		e = bind_socket(w, path, &own, why);
+		l->fd = own;
+	}
+	if (!e) {
+		flags = fcntl(l->fd, F_GETFL);
+		if (flags < 0 || fcntl(l->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+			e = fail_errno(why, "cannot prepare the socket %s", path);
+	}
 	if (e) {
 		free(l);
 		return e;
 	}
-	fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK);
+	(void)take_fd(&own);
 	watch_start(w->loop, &l->watch, l->fd, WATCH_READ, on_connection, l);
 	*ret = l;
 	return OK;

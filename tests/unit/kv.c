@@ -261,13 +261,14 @@ static bool put_text(const char *path, const char *text)
 /* Mounts of its own; as a user who is not root, in a user namespace where it is. */
 static bool own_mounts(void)
 {
-	unsigned uid = geteuid();
-	char map[32];
+	char uids[32], gids[32];
 
 	if (unshare(CLONE_NEWNS) == 0)
 		return true;
-	snprintf(map, sizeof(map), "0 %u 1", uid);
-	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && put_text("/proc/self/uid_map", map);
+	snprintf(uids, sizeof(uids), "0 %u 1", (unsigned)geteuid());
+	snprintf(gids, sizeof(gids), "0 %u 1", (unsigned)getegid());
+	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && put_text("/proc/self/uid_map", uids) &&
+	       put_text("/proc/self/setgroups", "deny") && put_text("/proc/self/gid_map", gids);
 }
 
 /* In a child with a small tmpfs of its own; answers what went wrong, 77 when there is none. */

@@ -1,0 +1,295 @@
+/*
+ * torture/worker.c - the worker's jobs while memory and system calls say no: what is answered as
+ * made is byte for byte what an undisturbed job makes; anything else has its reason.
+ */
+#include "tests/torture/torture.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "letter/pack.h"
+#include "sys/beneath.h"
+#include "worker/job.h"
+
+#include <elf.h> /* behind ev.h, whose EV_NONE is an enum */
+
+enum { INPUT_MAX = 65536, FILES_MAX = 3, MADE_MAX = 64 };
+
+/* ---- inputs ---- */
+
+struct input {
+	uint8_t bytes[INPUT_MAX];
+	size_t n;
+};
+
+static struct input tree_tar, kernel_tar;
+
+static void put(struct archive *a, const char *path, mode_t mode, const void *p, size_t n)
+{
+	struct archive_entry *e = archive_entry_new();
+
+	must(e);
+	archive_entry_set_pathname(e, path);
+	archive_entry_set_mode(e, mode);
+	archive_entry_set_size(e, (la_int64_t)n);
+	archive_entry_set_mtime(e, 1700000000, 0);
+	if (S_ISLNK(mode))
+		archive_entry_set_symlink(e, p);
+	if (S_ISLNK(mode))
+		archive_entry_set_size(e, 0);
+	if (S_ISREG(mode) && strcmp(path, "etc/again") == 0)
+		archive_entry_set_hardlink(e, "etc/passwd");
+	if (S_ISREG(mode))
+		archive_entry_xattr_add_entry(e, "user.note", "kept", 4);
+	must(archive_write_header(a, e) == ARCHIVE_OK);
+	if (S_ISREG(mode) && n > 0)
+		must(archive_write_data(a, p, n) == (la_ssize_t)n);
+	archive_entry_free(e);
+}
+
+static struct archive *begin_tar(struct input *in)
+{
+	struct archive *a = archive_write_new();
+
+	must(a && archive_write_set_format_pax_restricted(a) == ARCHIVE_OK);
+	must(archive_write_open_memory(a, in->bytes, sizeof(in->bytes), &in->n) == ARCHIVE_OK);
+	return a;
+}
+
+static void end_tar(struct archive *a)
+{
+	must(archive_write_close(a) == ARCHIVE_OK);
+	archive_write_free(a);
+}
+
+static void make_tree_tar(void)
+{
+	static const char passwd[] = "root:x:0:0::/root:/bin/sh\nme:x:7:7::/home/me:/bin/sh\n";
+	struct archive *a = begin_tar(&tree_tar);
+	static uint8_t long_file[20000];
+
+	memset(long_file, 'l', sizeof(long_file));
+	put(a, "etc", S_IFDIR | 0755, NULL, 0);
+	put(a, "etc/passwd", S_IFREG | 0644, passwd, sizeof(passwd) - 1);
+	put(a, "etc/again", S_IFREG | 0644, "", 0);
+	put(a, "etc/os-release", S_IFREG | 0644, "PRETTY_NAME=\"Small\"\n", 20);
+	put(a, "sbin", S_IFDIR | 0755, NULL, 0);
+	put(a, "sbin/init", S_IFLNK | 0777, "../bin/sh", 0);
+	put(a, "bin/sh", S_IFREG | 0755, long_file, sizeof(long_file));
+	put(a, "home/me", S_IFDIR | 0700, NULL, 0);
+	put(a, "home/me/.profile", S_IFREG | 0600, "true\n", 5);
+	put(a, "dev/null", S_IFCHR | 0666, NULL, 0);
+	end_tar(a);
+}
+
+/* A program with a kernel's banner, and a module with a .modinfo section. */
+static size_t make_elf(uint8_t *out, size_t size, uint16_t type, const char *text, size_t n)
+{
+	static const char names[] = "\0.modinfo\0.shstrtab";
+	Elf64_Ehdr h = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
+				 EV_CURRENT },
+		.e_type = type,
+		.e_machine = EM_X86_64,
+		.e_version = EV_CURRENT,
+		.e_ehsize = sizeof(h),
+		.e_shentsize = sizeof(Elf64_Shdr),
+		.e_shnum = 3,
+		.e_shstrndx = 2 };
+	Elf64_Shdr s[3] = { { .sh_type = SHT_NULL },
+		{ .sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = sizeof(h), .sh_size = n },
+		{ .sh_name = 10, .sh_type = SHT_STRTAB, .sh_size = sizeof(names) } };
+	size_t at = sizeof(h);
+
+	s[2].sh_offset = at + n;
+	h.e_shoff = (at + n + sizeof(names) + 7) / 8 * 8;
+	must(h.e_shoff + sizeof(s) <= size);
+	memset(out, 0, size);
+	memcpy(out, &h, sizeof(h));
+	memcpy(out + at, text, n);
+	memcpy(out + at + n, names, sizeof(names));
+	memcpy(out + h.e_shoff, s, sizeof(s));
+	return h.e_shoff + sizeof(s);
+}
+
+static void make_kernel_tar(void)
+{
+	static const char banner[] = "Linux version 6.1.0-t (a@b) #1";
+	static const char needs[] = "name=virtio_net\0depends=failover\0alias=virtio:d1v*";
+	static const char plain[] = "name=failover\0depends=";
+	struct archive *a = begin_tar(&kernel_tar);
+	uint8_t elf[1024];
+	size_t n = make_elf(elf, sizeof(elf), ET_EXEC, banner, sizeof(banner));
+
+	put(a, "vmlinuz", S_IFREG | 0644, elf, n);
+	n = make_elf(elf, sizeof(elf), ET_REL, needs, sizeof(needs));
+	put(a, "lib/modules/6.1.0-t/kernel/virtio_net.ko", S_IFREG | 0644, elf, n);
+	n = make_elf(elf, sizeof(elf), ET_REL, plain, sizeof(plain));
+	put(a, "lib/modules/6.1.0-t/kernel/failover.ko", S_IFREG | 0644, elf, n);
+	put(a, "lib/modules/6.1.0-t/modules.order", S_IFREG | 0644, "kernel/failover.ko\n", 19);
+	end_tar(a);
+}
+
+/* ---- a job in a directory of its own ---- */
+
+struct made { /* of an undisturbed job */
+	const char *names[FILES_MAX];
+	struct buf files[FILES_MAX];
+	bool known;
+};
+
+struct work {
+	struct job job;
+	char path[40];
+	int top;
+};
+
+/* Descriptors are where the daemon would have put them: 3 is the directory, 4 another. */
+static void work_begin(
+	struct work *w, enum letter_id kind, const void *body, const struct input *in)
+{
+	struct why why;
+	int dir;
+
+	torture_off();
+	*w = (struct work){ .job = { .kind = kind } };
+	snprintf(w->path, sizeof(w->path), "/tmp/banger-torture-XXXXXX");
+	must(mkdtemp(w->path));
+	dir = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	must(dir == FD_DIR); /* nothing else is open, so it is the next one */
+	dir = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	must(dir == FD_EXTRA);
+	w->top = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	buf_init(&w->job.params, MiB);
+	buf_init(&w->job.coming, MiB);
+	buf_init(&w->job.handed, MiB);
+	arena_init(&w->job.arena, 4 * MiB);
+	window_init(&w->job.window);
+	must(loop_new(&w->job.loop, &why) == OK);
+	w->job.told_ms = UINT64_MAX / 2; /* nobody listens to its progress */
+	must(shape_pack(letter_kinds[kind].in, body, &w->job.params, &why) == OK);
+	if (in)
+		buf_add(&w->job.coming, in->bytes, in->n);
+	w->job.ended = true;
+	must(!w->job.coming.failed);
+	torture_on();
+}
+
+static void compare(struct made *m)
+{
+	struct why why;
+
+	for (int i = 0; i < FILES_MAX && m->names[i]; i++) {
+		own_buf now = { .max = MADE_MAX * MiB };
+
+		torture_must(!read_file(FD_DIR, m->names[i], MADE_MAX * MiB, &now, &why));
+		torture_must(now.n > 0);
+		if (m->known) {
+			torture_must(
+				now.n == m->files[i].n && memcmp(now.p, m->files[i].p, now.n) == 0);
+		} else {
+			m->files[i] = now;
+			now = (struct buf){ .p = NULL };
+		}
+	}
+	m->known = true;
+}
+
+static void work_end(struct work *w, enum err e, const struct why *why, struct made *m)
+{
+	struct why bad;
+
+	torture_must(e == OK || (torture_struck() && why->text[0] && why->code == e));
+	torture_off();
+	if (e == OK)
+		compare(m);
+	loop_free(w->job.loop);
+	buf_done(&w->job.params);
+	buf_done(&w->job.coming);
+	buf_done(&w->job.handed);
+	arena_done(&w->job.arena);
+	must(!remove_tree(w->top, w->path + strlen("/tmp/"), &bad));
+	close(w->top);
+	close(FD_EXTRA);
+	close(FD_DIR);
+	torture_on();
+}
+
+/* ---- the jobs ---- */
+
+static void image(void)
+{
+	static struct made made = { .names = { "root.ext4", "work.ext4" } };
+	static const struct work_image ask = { .format = pack_kind_tar,
+		.size = 4 * MiB,
+		.has_size = true,
+		.content_max = 64 * MiB,
+		.files_max = 100,
+		.user = "me",
+		.work_size = 4 * MiB };
+	struct image_facts facts;
+	struct why why = { .code = OK };
+	struct work w;
+	enum err e;
+
+	work_begin(&w, LETTER_work_image, &ask, &tree_tar);
+	e = run_image(&w.job, &facts, &why);
+	if (e == OK) {
+		torture_must(strcmp(facts.os, "Small") == 0 && facts.uid == 7);
+		torture_must(strcmp(facts.home, "/home/me") == 0);
+		torture_must(facts.init == init_kind_other);
+	}
+	work_end(&w, e, &why, &made);
+}
+
+static void kernel(void)
+{
+	static struct made made = { .names = { "vmlinux", "modules.ext4", "modules.cpio" } };
+	static const struct work_kernel ask = { .content_max = 64 * MiB };
+	struct kernel_facts facts;
+	struct why why = { .code = OK };
+	struct work w;
+	enum err e;
+
+	work_begin(&w, LETTER_work_kernel, &ask, &kernel_tar);
+	e = run_kernel(&w.job, &facts, &why);
+	if (e == OK)
+		torture_must(strcmp(facts.release, "6.1.0-t") == 0 && facts.modules == 2);
+	work_end(&w, e, &why, &made);
+}
+
+static void copy(void)
+{
+	static struct made made = { .names = { "to" } };
+	static const struct work_copy ask = { "from", "to" };
+	struct work_copied copied;
+	struct why why = { .code = OK };
+	struct work w;
+	enum err e;
+	int fd;
+
+	work_begin(&w, LETTER_work_copy, &ask, NULL);
+	torture_off();
+	fd = openat(FD_DIR, "from", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	must(fd >= 0 && pwrite(fd, "a", 1, 0) == 1 && pwrite(fd, "b", 1, 300000) == 1);
+	must(ftruncate(fd, 500000) == 0);
+	close(fd);
+	torture_on();
+	e = run_copy(&w.job, &copied, &why);
+	work_end(&w, e, &why, &made);
+}
+
+static const struct scenario scenarios[] = {
+	{ .name = "an image is built", .run = image },
+	{ .name = "a kernel is unpacked", .run = kernel },
+	{ .name = "a disk is copied", .run = copy },
+};
+
+int main(void)
+{
+	make_tree_tar();
+	make_kernel_tar();
+	return torture_main(scenarios, COUNT(scenarios));
+}
