@@ -405,6 +405,8 @@ def one(number, name, test, made):
 
 def main(tests, images=("debian",)):
     """Runs the tests (those whose name holds an argument, when there are any)."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # in a job in the background they are ignored
     signal.signal(signal.SIGALRM, on_alarm)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if not INPUTS.is_dir():
