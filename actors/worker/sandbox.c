@@ -102,11 +102,12 @@ enum err sandbox_begin(const struct identity *who, struct why *why)
 	return e ? e : limits(why);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* looks at itself through /proc, and at exit by ptrace */
 /*
  * A network without links, IPC of our own, and the job's directory as the whole file system. From a
  * user namespace, so no right of the host is used; where there are none the filter still stands.
  */
-static UNUSED void isolate(void)
+static void isolate(void)
 {
 	if (unshare(CLONE_NEWUSER) < 0)
 		return;
@@ -116,6 +117,7 @@ static UNUSED void isolate(void)
 	if (fchdir(FD_DIR) == 0)
 		(void)!chroot(".");
 }
+#endif
 
 #ifndef LANDLOCK_ACCESS_FS_REFER
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
@@ -184,7 +186,7 @@ void landlock_close(int dir, bool read_all)
 
 enum err sandbox_close(struct why *why)
 {
-#ifdef __SANITIZE_ADDRESS__ /* looks at itself through /proc, and at exit by ptrace */
+#ifdef __SANITIZE_ADDRESS__
 	return drop_capabilities(why);
 #else
 	enum err e;

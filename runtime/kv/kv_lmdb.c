@@ -363,7 +363,7 @@ enum err kv_write(struct kv *kv, const struct kv_batch *b, struct why *why)
 	rc = mdb_txn_commit(txn);
 	if (rc == 0)
 		return OK;
-	/* whatever was the reason: when its last page failed, LMDB lets no transaction begin again */
+	/* whatever the reason: when its last page failed, LMDB lets no transaction begin again */
 	if (mdb_txn_begin(kv->env, NULL, 0, &txn) == 0)
 		mdb_txn_abort(txn);
 	else

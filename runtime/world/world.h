@@ -144,8 +144,8 @@ enum err world_size(struct world *w, enum area p, const char *path, uint64_t *si
 	struct why *why) MUST_CHECK;
 enum err world_free_space(struct world *w, enum area p, uint64_t *ret, struct why *why) MUST_CHECK;
 /*
- * The directory with the files in it, and the way to it, are on disk before any commit that is asked
- * for from here on is told to be (row H5); what cannot be flushed fails that commit.
+ * The directory with the files in it, and the way to it, are on disk before any commit that is
+ * asked for from here on is told to be (row H5); what cannot be flushed fails that commit.
  */
 void world_settle(struct world *w, const char *dir);
 /* Absolute path, for programs that take one. */

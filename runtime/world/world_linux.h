@@ -38,8 +38,8 @@ enum err world_linux_new(struct loop *l, const char *state_dir, const char *runt
 	uint32_t schema, struct world **ret, struct why *why) MUST_CHECK;
 void world_linux_free(struct world *w); /* waits for commits that are under way */
 /*
- * fn is called once, from the loop, instead of the answer to any commit that was under way or waits:
- * the process is to end, and the next one finds out what is on disk.
+ * fn is called once, from the loop, instead of the answer to any commit that was under way or
+ * waits: the process is to end, and the next one finds out what is on disk.
  */
 void world_on_store_broken(
 	struct world *w, void (*fn)(void *ctx, const struct why *why), void *ctx);

@@ -1,6 +1,6 @@
 /*
- * flush_fails.c - loaded into a daemon (LD_PRELOAD): while the file that FLUSH_FAILS names is there,
- * fdatasync fails with the error whose number is in it. That is the call with which LMDB flushes.
+ * flush_fails.c - loaded into a daemon (LD_PRELOAD): while the file that FLUSH_FAILS names is
+ * there, fdatasync fails with the error whose number is in it. LMDB flushes with that call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@ static int error_wanted(void)
 		return 0;
 	(void)!read(fd, text, sizeof(text) - 1);
 	close(fd);
-	return atoi(text);
+	return (int)strtol(text, NULL, 10);
 }
 
 int fdatasync(int fd)

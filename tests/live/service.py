@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
@@ -94,6 +95,26 @@ def hostile_clients(house):
     print(f"# RSS grew by {grown[0] // 1024} KiB, VmPeak by {grown[1] // 1024} KiB")
 
 
+def idle(house):
+    """an idle daemon without machines is not woken once in 62 s, and is small (H1, H3)"""
+    house.ok("daemon", "start")
+    pid = house.daemon()
+    own = live.memory(pid, "RssAnon") + live.memory(pid, "RssShmem")
+    assert own < 8 * MIB, own
+    tasks = [t / "status" for t in Path(f"/proc/{pid}/task").iterdir()]
+
+    def switches():
+        text = "".join(t.read_text() for t in tasks)
+        return sum(int(n) for n in re.findall(r"ctxt_switches:\s*(\d+)", text))
+
+    before = None
+    while before != (now := switches()):  # until what its start left to do is over
+        before = now
+        time.sleep(0.2)
+    time.sleep(62)  # that nothing happens is what is awaited; libev's own clock ticks at 59.7 s
+    assert switches() == before, f"woken {switches() - before} times"
+
+
 def private(house):
     """socket and directories are the owner's alone"""
     house.ok("daemon", "start")
@@ -103,4 +124,4 @@ def private(house):
 
 
 if __name__ == "__main__":
-    live.main([on_demand, exit_codes, second_daemon, signals, hostile_clients, private])
+    live.main([on_demand, exit_codes, second_daemon, signals, hostile_clients, idle, private])
