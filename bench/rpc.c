@@ -154,7 +154,7 @@ int main(int argc, char **argv)
 	began = now_ns() - began;
 	qsort(r.ns, r.requests, sizeof(*r.ns), by_size);
 	printf("{\"rate\": %.0f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n",
-		(double)r.requests * 1e9 / (double)began, r.ns[r.requests / 2] / 1e3,
-		r.ns[r.requests * 99 / 100] / 1e3);
+		(double)r.requests * 1e9 / (double)began, (double)r.ns[r.requests / 2] / 1e3,
+		(double)r.ns[r.requests * 99 / 100] / 1e3);
 	return 0;
 }

@@ -17,8 +17,6 @@
 
 #include "base/text.h"
 
-extern char **environ;
-
 enum { COMMANDS_MAX = 8 };
 
 static uint64_t now_ns(void)

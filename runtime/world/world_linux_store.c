@@ -181,7 +181,7 @@ static void settle_files(struct world *w, int dir)
 void world_settle(struct world *w, const char *dir)
 {
 	char way[PATH_MAX];
-	char *slash = way;
+	char *slash;
 
 	if (!str_copy(way, sizeof(way), dir) || !settle_later(w, w->dirs[STATE], way))
 		return;

@@ -181,7 +181,7 @@ static bool run_seeds(uint64_t from, uint64_t n)
 		if (!run_seed(from + i, marks, -1, false))
 			return false;
 		if ((i + 1) % 500 == 0) {
-			printf("%llu seeds\n", (unsigned long long)(i + 1));
+			printf("%llu seeds\n", (unsigned long long)i + 1);
 			fflush(stdout);
 		}
 	}

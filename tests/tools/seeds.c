@@ -36,8 +36,8 @@ static void write_seed(struct out *o, const char *target, const void *p, size_t 
 }
 
 /* head, then the object: for the targets that begin with bytes of their own. */
-static void with_head(struct out *o, const char *target, const char *head, size_t head_n,
-	const void *p, size_t n)
+static void with_head(
+	struct out *o, const char *target, const char *head, size_t head_n, const void *p, size_t n)
 {
 	own_buf b = { .max = 4 * MiB };
 
@@ -120,6 +120,84 @@ static void marks(struct out *o)
 	}
 }
 
+/* ---- archives ---- */
+
+enum { TAR_BLOCK = 512, ARCHIVE_BYTES = 16384 };
+
+struct tar {
+	char head; /* what fuzz/unpack.c makes of it */
+	uint8_t bytes[ARCHIVE_BYTES];
+	size_t n;
+};
+
+/* Without its checksum: the target puts it right. */
+static void tar_put(
+	struct tar *t, char type, const char *path, const char *target, const void *p, size_t n)
+{
+	uint8_t *h = t->bytes + t->n;
+
+	must(t->n + 2 * TAR_BLOCK + n < sizeof(t->bytes));
+	snprintf((char *)h, 100, "%s", path);
+	memcpy(h + 100, "0000755", 8);
+	memcpy(h + 108, "0000000", 8);
+	memcpy(h + 116, "0000000", 8);
+	snprintf((char *)h + 124, 12, "%011o", (unsigned)n);
+	snprintf((char *)h + 136, 12, "%011o", 1700000000u);
+	h[156] = (uint8_t)type;
+	snprintf((char *)h + 157, 100, "%s", target);
+	memcpy(h + 257, "ustar", 6);
+	memcpy(h + 263, "00", 2);
+	if (n > 0)
+		memcpy(h + TAR_BLOCK, p, n);
+	t->n += TAR_BLOCK + (n + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+}
+
+static void tar_end(struct out *o, struct tar *t)
+{
+	with_head(o, "unpack", &t->head, 1, t->bytes, t->n + (size_t)(2 * TAR_BLOCK));
+	memset(t, 0, sizeof(*t));
+}
+
+static void tar_text(struct tar *t, const char *path, const char *text)
+{
+	tar_put(t, '0', path, "", text, strlen(text));
+}
+
+static void archives(struct out *o)
+{
+	static const char manifest[] =
+		"[{\"Config\":\"a.json\",\"RepoTags\":[\"a:1\"],\"Layers\":[\"a/layer.tar\"]}]";
+	static const char config[] = "{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":"
+				     "{\"type\":\"layers\",\"diff_ids\":[]}}";
+	static struct tar t, layer;
+
+	tar_put(&t, '5', "etc/", "", NULL, 0);
+	tar_text(&t, "etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+	tar_put(&t, '2', "sbin/init", "/lib/systemd/systemd", NULL, 0);
+	tar_text(&t, "lib/systemd/systemd", "program");
+	tar_put(&t, '1', "etc/again", "etc/passwd", NULL, 0);
+	tar_put(&t, '3', "dev/null", "", NULL, 0);
+	tar_put(&t, '6', "run/fifo", "", NULL, 0);
+	tar_put(&t, 'x', "pax", "", "22 SCHILY.xattr.user.a=b\n30 path=a/longer/name/of/it\n", 52);
+	tar_text(&t, "short", "renamed");
+	tar_end(o, &t);
+
+	tar_text(&layer, "etc/.wh.passwd", "");
+	tar_text(&layer, "home/.wh..wh..opq", "");
+	tar_text(&layer, "home/file", "text");
+	t.head = 1;
+	tar_text(&t, "manifest.json", manifest);
+	tar_text(&t, "a.json", config);
+	tar_put(&t, '0', "a/layer.tar", "", layer.bytes, layer.n + (size_t)(2 * TAR_BLOCK));
+	tar_end(o, &t);
+
+	t.head = 2;
+	tar_text(&t, "vmlinuz", "\177ELF\2\1\1");
+	tar_text(&t, "lib/modules/6.1.0/kernel/a.ko", "\177ELF\2\1\1");
+	tar_text(&t, "lib/modules/6.1.0/modules.order", "kernel/a.ko\n");
+	tar_end(o, &t);
+}
+
 /* A line or two of what each reader of files is for. */
 static void files(struct out *o)
 {
@@ -166,5 +244,6 @@ int main(int argc, char **argv)
 	text(&o);
 	marks(&o);
 	files(&o);
+	archives(&o);
 	return 0;
 }

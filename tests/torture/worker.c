@@ -10,9 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "letter/pack.h"
 #include "sys/beneath.h"
-#include "worker/job.h"
+#include "tests/lib/job.h"
 
 #include <elf.h> /* behind ev.h, whose EV_NONE is an enum */
 
@@ -132,7 +131,7 @@ static void make_kernel_tar(void)
 	end_tar(a);
 }
 
-/* ---- a job in a directory of its own ---- */
+/* ---- a job, and what it makes ---- */
 
 struct made { /* of an undisturbed job */
 	const char *names[FILES_MAX];
@@ -140,40 +139,11 @@ struct made { /* of an undisturbed job */
 	bool known;
 };
 
-struct work {
-	struct job job;
-	char path[40];
-	int top;
-};
-
-/* Descriptors are where the daemon would have put them: 3 is the directory, 4 another. */
 static void work_begin(
-	struct work *w, enum letter_id kind, const void *body, const struct input *in)
+	struct job_rig *w, enum letter_id kind, const void *body, const struct input *in)
 {
-	struct why why;
-	int dir;
-
 	torture_off();
-	*w = (struct work){ .job = { .kind = kind } };
-	snprintf(w->path, sizeof(w->path), "/tmp/banger-torture-XXXXXX");
-	must(mkdtemp(w->path));
-	dir = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	must(dir == FD_DIR); /* nothing else is open, so it is the next one */
-	dir = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	must(dir == FD_EXTRA);
-	w->top = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	buf_init(&w->job.params, MiB);
-	buf_init(&w->job.coming, MiB);
-	buf_init(&w->job.handed, MiB);
-	arena_init(&w->job.arena, 4 * MiB);
-	window_init(&w->job.window);
-	must(loop_new(&w->job.loop, &why) == OK);
-	w->job.told_ms = UINT64_MAX / 2; /* nobody listens to its progress */
-	must(shape_pack(letter_kinds[kind].in, body, &w->job.params, &why) == OK);
-	if (in)
-		buf_add(&w->job.coming, in->bytes, in->n);
-	w->job.ended = true;
-	must(!w->job.coming.failed);
+	job_rig_begin(w, kind, body, (struct bytes){ in ? in->bytes : NULL, in ? in->n : 0 });
 	torture_on();
 }
 
@@ -197,23 +167,13 @@ static void compare(struct made *m)
 	m->known = true;
 }
 
-static void work_end(struct work *w, enum err e, const struct why *why, struct made *m)
+static void work_end(struct job_rig *w, enum err e, const struct why *why, struct made *m)
 {
-	struct why bad;
-
 	torture_must(e == OK || (torture_struck() && why->text[0] && why->code == e));
 	torture_off();
 	if (e == OK)
 		compare(m);
-	loop_free(w->job.loop);
-	buf_done(&w->job.params);
-	buf_done(&w->job.coming);
-	buf_done(&w->job.handed);
-	arena_done(&w->job.arena);
-	must(!remove_tree(w->top, w->path + strlen("/tmp/"), &bad));
-	close(w->top);
-	close(FD_EXTRA);
-	close(FD_DIR);
+	job_rig_end(w);
 	torture_on();
 }
 
@@ -231,7 +191,7 @@ static void image(void)
 		.work_size = 4 * MiB };
 	struct image_facts facts;
 	struct why why = { .code = OK };
-	struct work w;
+	struct job_rig w;
 	enum err e;
 
 	work_begin(&w, LETTER_work_image, &ask, &tree_tar);
@@ -250,7 +210,7 @@ static void kernel(void)
 	static const struct work_kernel ask = { .content_max = 64 * MiB };
 	struct kernel_facts facts;
 	struct why why = { .code = OK };
-	struct work w;
+	struct job_rig w;
 	enum err e;
 
 	work_begin(&w, LETTER_work_kernel, &ask, &kernel_tar);
@@ -266,7 +226,7 @@ static void copy(void)
 	static const struct work_copy ask = { "from", "to" };
 	struct work_copied copied;
 	struct why why = { .code = OK };
-	struct work w;
+	struct job_rig w;
 	enum err e;
 	int fd;
 
@@ -289,6 +249,7 @@ static const struct scenario scenarios[] = {
 
 int main(void)
 {
+	job_rig_hold();
 	make_tree_tar();
 	make_kernel_tar();
 	return torture_main(scenarios, COUNT(scenarios));
