@@ -180,10 +180,10 @@ const struct command cmd_ssh_config = {
 	.args = "",
 	.flags = flags,
 	.doc = "lets ssh, scp, rsync and editors reach machines as NAME.vm",
-	.more = "Prints a block for ssh's configuration; --install writes it to a file of banger's "
-		"own and\nincludes that in the first line of ~/.ssh/config, whose other lines, mode "
-		"and links stay as\nthey are. Machines are reached through their agents, and their "
-		"host keys come from there.",
+	.more = "Prints a block for ssh's configuration; --install writes it to a file of "
+		"banger's own and\nincludes that in the first line of ~/.ssh/config, whose other "
+		"lines, mode and links stay as\nthey are. Machines are reached through their "
+		"agents, and their host keys come from there.",
 	.example = "banger ssh-config --install\n"
 		   "ssh web.vm uname -a\n"
 		   "scp notes.txt web.vm:\n"

@@ -220,7 +220,8 @@ enum err program_path(const char *name, char *ret, size_t size, struct why *why)
 	for (at = at ? at : ""; *at; at += *at == ':') {
 		size_t n = strcspn(at, ":");
 
-		if (at[0] == '/' && (size_t)snprintf(ret, size, "%.*s/%s", (int)n, at, name) < size &&
+		if (at[0] == '/' &&
+			(size_t)snprintf(ret, size, "%.*s/%s", (int)n, at, name) < size &&
 			access(ret, X_OK) == 0 && stat(ret, &st) == 0 && S_ISREG(st.st_mode))
 			return OK;
 		at += n;

@@ -225,7 +225,7 @@ void machine_write(struct machine *m); /* to the store, without waiting */
 void machine_set_image(struct machine *m, const struct image_held *held);
 void machine_set_kernel(struct machine *m, const struct kernel_held *held);
 void machine_set_reason(struct machine *m, const char *reason);
-/* The key that may log in from now; NULL leaves the one before. It is written when it is another. */
+/* The key that may log in from now, written when it is another; NULL leaves the one before. */
 enum err machine_set_ssh_key(struct machine *m, const char *key, struct why *why) MUST_CHECK;
 void machine_vmm_started(struct machine *m, struct child *child);
 void machine_vmm_taken(struct machine *m); /* it was started by an earlier daemon */

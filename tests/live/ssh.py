@@ -188,7 +188,7 @@ def user_tree(house):
             info = tarfile.TarInfo(names[name])
             info.size, info.mode = len(data), 0o644 if name.endswith("passwd") else 0o640
             tar.addfile(info, io.BytesIO(data))
-        info = tarfile.TarInfo("./home/app")
+        info = tarfile.TarInfo("./home/" "app")
         info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, 0o755, 1000, 1000
         tar.addfile(info)
     return path
@@ -203,7 +203,7 @@ def names(house):
     house.ok("ssh-config", "--install", "--file", str(config))
     ssh = ("ssh", "-F", str(config), "-o", "BatchMode=yes")
     said = good(tool(house, *ssh, "m.vm", "id -un; pwd"))
-    assert said == b"app\n/home/" b"app\n", said
+    assert said == b"app\n/" b"home/app\n", said
     assert good(tool(house, *ssh, "root@M.vm", "id -un")) == b"root\n"
     assert tool(house, *ssh, "m.vm", "exit 9").returncode == 9
     name = house.vm("m")["id"]
