@@ -10,6 +10,7 @@
 #include "agent/handlers.h"
 #include "agent/image.h"
 #include "agent/later.h"
+#include "agent/sockets.h"
 #include "base/log.h"
 #include "base/sshkey.h"
 
@@ -108,6 +109,7 @@ static void answer_ssh(struct session *s, uint32_t msgid, const void *body, bool
 	}
 	said.user = who.name;
 	said.server = has_server(root);
+	said.listens = sockets_serve(22);
 	host_keys(root, &s->arena, &said);
 	answer(s, msgid, LETTER_agent_ssh, &said);
 }

@@ -69,26 +69,11 @@ static void add_problem(struct why *all, const struct why *one)
 		memcpy(all->hint, one->hint, sizeof(all->hint));
 }
 
-static enum err listens(struct ssh_run *r, bool *yes, struct why *why)
-{
-	struct vm_only which = { r->vm };
-	struct vm_ports ports;
-	enum err e = ask(r->c, LETTER_vm_ports, &which, &ports, why);
-
-	for (uint32_t i = 0; !e && i < ports.ports.n; i++)
-		*yes |= ports.ports.v[i].port == 22 && str_eq(ports.ports.v[i].proto, "tcp");
-	return e;
-}
-
 /* A server that is installed is waited for; one that nobody will start is not. */
-static enum err check_server(struct ssh_run *r, struct why *why)
+static enum err check_server(const struct vm_ssh_said *s, struct why *why)
 {
-	const struct vm_ssh_said *s = &r->said;
-	bool yes = s->server && s->init;
-	enum err e = yes ? OK : listens(r, &yes, why);
-
-	if (e || yes)
-		return e;
+	if (s->listens || (s->server && s->init))
+		return OK;
 	if (s->server)
 		fail(why, ERR_unavailable,
 			"%s has an ssh server that does not run, and no init that would start it",
@@ -111,7 +96,7 @@ static enum err preflight(struct ssh_run *r, struct why *why)
 		add_problem(&all, &one);
 	else
 		q.ssh_key = r->ssh.public;
-	if (ask(r->c, LETTER_vm_ssh, &q, &r->said, &one) || check_server(r, &one))
+	if (ask(r->c, LETTER_vm_ssh, &q, &r->said, &one) || check_server(&r->said, &one))
 		add_problem(&all, &one);
 	*why = all;
 	return all.code;

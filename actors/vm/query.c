@@ -36,9 +36,12 @@ static void answer_stats(struct machine *m, struct reply_to reply, struct guest_
 
 static void answer_ssh(struct machine *m, struct reply_to reply, const struct agent_ssh_said *a)
 {
-	struct vm_ssh_said s = {
-		.id = m->id, .name = m->name, .user = a->user, .server = a->server, .init = a->init
-	};
+	struct vm_ssh_said s = { .id = m->id,
+		.name = m->name,
+		.user = a->user,
+		.server = a->server,
+		.listens = a->listens,
+		.init = a->init };
 
 	s.host_keys.v = a->host_keys.v;
 	s.host_keys.n = a->host_keys.n;

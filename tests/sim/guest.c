@@ -72,7 +72,8 @@ static void answer_query(struct guest *g, enum letter_id id, uint32_t msgid)
 static void answer_ssh(struct guest *g, uint32_t msgid)
 {
 	static const char *key = SIM_SSH_KEY;
-	struct agent_ssh_said said = { .user = "root", .server = true, .host_keys = { &key, 1 } };
+	struct agent_ssh_said said = { .user = "root", .server = true, .listens = true,
+		.host_keys = { &key, 1 } };
 	struct why why;
 
 	must(rpc_answer(g->rpc, msgid, &letter_kinds[LETTER_agent_ssh], &said, &why) == OK);
