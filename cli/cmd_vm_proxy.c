@@ -82,8 +82,9 @@ static enum err let_in(struct proxy *p, struct why *why)
 
 	if (!e)
 		e = ask(p->c, LETTER_vm_ssh, &q, &said, why);
-	if (!e && said.server && said.init)
-		p->dial.wait_ms = MAX(p->dial.wait_ms, (uint64_t)SSH_WAIT_MS);
+	if (!e && said.server)
+		p->dial.wait_ms =
+			MAX(p->dial.wait_ms, (uint64_t)(said.init ? SSH_WAIT_MS : SSH_START_MS));
 	return e;
 }
 

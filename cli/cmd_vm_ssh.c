@@ -19,7 +19,8 @@
 #include "cli/spawn.h"
 #include "cli/ssh.h"
 
-enum { SSH_FAILED = 255, WORDS_MAX = 96, OPTIONS_MAX = 24, LINE_BYTES_MAX = 131072 };
+enum { SSH_PORT = 22, SSH_FAILED = 255 };
+enum { WORDS_MAX = 96, OPTIONS_MAX = 24, LINE_BYTES_MAX = 131072 };
 
 static const struct flag flags[] = {
 	{ .name = "user",
@@ -69,10 +70,26 @@ static void add_problem(struct why *all, const struct why *one)
 		memcpy(all->hint, one->hint, sizeof(all->hint));
 }
 
-/* A server that is installed is waited for; one that nobody will start is not. */
-static enum err check_server(const struct vm_ssh_said *s, struct why *why)
+/* Somebody may just have started it by hand: a server goes to the background before it listens. */
+static bool comes_up(struct ssh_run *r)
 {
-	if (s->listens || (s->server && s->init))
+	struct vm_dial dial = { r->vm, SSH_PORT, SSH_START_MS, true };
+	struct stream_begun begun;
+	struct stream_signal end = { 0, "HUP" };
+
+	if (ask(r->c, LETTER_vm_dial, &dial, &begun, NULL))
+		return false;
+	end.stream = begun.stream;
+	(void)!rpc_note(r->c->link->rpc, &letter_kinds[LETTER_stream_signal], &end, NULL);
+	return true;
+}
+
+/* A server that an init may start yet is waited for, by the proxy; one that nobody will is not. */
+static enum err check_server(struct ssh_run *r, struct why *why)
+{
+	const struct vm_ssh_said *s = &r->said;
+
+	if (s->listens || (s->server && (s->init || comes_up(r))))
 		return OK;
 	if (s->server)
 		fail(why, ERR_unavailable,
@@ -96,7 +113,7 @@ static enum err preflight(struct ssh_run *r, struct why *why)
 		add_problem(&all, &one);
 	else
 		q.ssh_key = r->ssh.public;
-	if (ask(r->c, LETTER_vm_ssh, &q, &r->said, &one) || check_server(&r->said, &one))
+	if (ask(r->c, LETTER_vm_ssh, &q, &r->said, &one) || check_server(r, &one))
 		add_problem(&all, &one);
 	*why = all;
 	return all.code;
@@ -112,7 +129,10 @@ static bool add(struct ssh_run *r, const char *word)
 	return true;
 }
 
-/* One word is a line for the guest's shell, as ssh has it; several arrive as they are. */
+/*
+ * One word is a line for the guest's shell, as ssh has it. Several arrive as they are, through a sh
+ * that stays, so that a program which a signal ended has 128 and its number for a code.
+ */
 static const char *remote_line(struct cli *c, struct why *why)
 {
 	own_buf line = { 0 };
@@ -121,8 +141,9 @@ static const char *remote_line(struct cli *c, struct why *why)
 	if (c->tail_n == 1)
 		return c->tail[0];
 	buf_init(&line, LINE_BYTES_MAX);
+	buf_str(&line, "/bin/sh -c '\"$@\"; exit $?' sh");
 	for (unsigned i = 0; i < c->tail_n; i++) {
-		buf_str(&line, i ? " '" : "'");
+		buf_str(&line, " '");
 		for (const char *p = c->tail[i]; *p; p++) {
 			if (*p == '\'')
 				buf_str(&line, "'\\''");

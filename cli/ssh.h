@@ -12,8 +12,9 @@
 #include "cli/cli.h"
 #include "conf/places.h"
 
-/* How long the proxy waits for a guest's ssh server that is being started. */
-enum { SSH_WAIT_MS = 30000 };
+/* How long a guest's ssh server is waited for: one that an init will start, and one that somebody
+ * may just have started by hand. */
+enum { SSH_WAIT_MS = 30000, SSH_START_MS = 2000 };
 
 struct ssh {
 	struct place dir, known_hosts, config, users;

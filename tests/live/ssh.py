@@ -129,6 +129,7 @@ def vm_ssh(house):
     assert house.ok("vm", "ssh", "m", "--", "cat", input=data) == data
     words = ["printf", "%s|", "a b", "it's", '"$HOME"', "", "*"]
     assert house.ok("vm", "ssh", "m", "--", *words) == b'a b|it\'s|"$HOME"||*|'
+    assert house.run("vm", "ssh", "m", "--", "sh", "-c", "kill -9 $$").code == 128 + 9
     done = house.run("vm", "ssh", "m", "--", "echo out; echo err >&2")
     assert (done.out, done.err) == (b"out\n", b"err\n"), (done.out, done.err)
     assert house.run("vm", "ssh", "-o", "User=games", "-u", "nobody", "m", "--", "true").code == 125
@@ -173,31 +174,66 @@ def interactive_exec(house):
     assert b"still running" not in t.rest()
 
 
-def user_tree(house):
-    """The tree with a user `app` added."""
-    path = house.dir / "app.tar"
+def tree_with(house, change):
+    """The tree of image `ssh` with some files changed: change(text of a file by name)."""
+    path = house.dir / "changed.tar"
     shutil.copyfile(live.the_input("ssh"), path)
-    with tarfile.open(path) as tar:
-        names = {n.lstrip("./"): n for n in tar.getnames() if n.lstrip("./") in
-                 ("etc/passwd", "etc/shadow")}
-        files = {n: tar.extractfile(names[n]).read() for n in names}
-    files["etc/passwd"] += b"app:x:1000:1000::/" b"home/app:/bin/bash\n"
-    files["etc/shadow"] += b"app:*:19000:0:99999:7:::\n"
+
+    def old(name):
+        with tarfile.open(path) as tar:
+            return tar.extractfile("./" + name).read()
+
+    entries = change(old)
     with tarfile.open(path, "a") as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(names[name])
-            info.size, info.mode = len(data), 0o644 if name.endswith("passwd") else 0o640
-            tar.addfile(info, io.BytesIO(data))
-        info = tarfile.TarInfo("./home/" "app")
-        info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, 0o755, 1000, 1000
-        tar.addfile(info)
-    return path
+        for name, mode, owner, data in entries:
+            info = tarfile.TarInfo("./" + name)
+            info.mode, info.uid, info.gid = mode, owner, owner
+            if data is None:
+                info.type = tarfile.DIRTYPE
+            else:
+                info.size = len(data)
+            tar.addfile(info, io.BytesIO(data or b""))
+    return str(path)
+
+
+def add_user(old):
+    return (("etc/passwd", 0o644, 0, old("etc/passwd") + b"app:x:1000:1000::/"
+             b"home/app:/bin/bash\n"),
+            ("etc/shadow", 0o640, 0, old("etc/shadow") + b"app:*:19000:0:99999:7:::\n"),
+            ("home/" "app", 0o755, 1000, None))
+
+
+# Starts the server, with keys of its own, when it is told to.
+INIT = b"""#!/bin/bash
+rm -f /etc/ssh/ssh_host_*
+mkdir -p /run/sshd
+mkfifo /go
+read -r word </go
+ssh-keygen -q -A
+/usr/sbin/sshd
+while :; do read -r word </go; done
+"""
+
+
+def late_server(house):
+    """a server that the image's init starts later is waited for, and so are its keys"""
+    need("ssh")
+    tree = tree_with(house, lambda old: (("usr/sbin/init", 0o755, 0, INIT),))
+    house.ok("image", "import", "late", tree)
+    house.create("m", image="late")
+    assert house.json("vm", "health", "m")["init"] == "other"
+    child = house.popen("vm", "ssh", "m", "--", "echo in")
+    house.sh("m", "until test -p /go; do :; done")
+    assert child.poll() is None
+    house.sh("m", "echo go >/go")
+    out, err = child.communicate(timeout=live.PATIENCE)
+    assert (child.returncode, out) == (0, b"in\n"), (child.returncode, err)
 
 
 def names(house):
     """ssh, scp and sftp reach NAME.vm, as the image's user, with nothing asked"""
     need("sftp")
-    house.ok("image", "import", "--user", "app", "app", str(user_tree(house)))
+    house.ok("image", "import", "--user", "app", "app", tree_with(house, add_user))
     with_server(house, "m", image="app")
     config = house.dir / "ssh_config"
     house.ok("ssh-config", "--install", "--file", str(config))
@@ -330,5 +366,6 @@ def proxy(house):
 
 
 if __name__ == "__main__":
-    live.main([key_pair, own_key, user_config, proxy, vm_ssh, interactive_exec, names, host_keys],
+    live.main([key_pair, own_key, user_config, proxy, vm_ssh, interactive_exec, late_server, names,
+               host_keys],
               images=("debian", "ssh"))
