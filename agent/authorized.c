@@ -79,7 +79,7 @@ static enum err install(int root, const struct account *who, const char *key, st
 		return fail(why, ERR_invalid_value, "the guest's %s is no text", buf_cstr(&file));
 	if (!authorized_edit(buf_cstr(&have), key, &want))
 		return OK;
-	if (want.failed)
+	if (have.failed || want.failed)
 		return fail(why, ERR_too_large, "the guest's %s is too large", buf_cstr(&file));
 	return image_write(root, buf_cstr(&file), want.p, want.n, 0600, false, why);
 }

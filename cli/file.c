@@ -39,7 +39,8 @@ enum err file_read(const char *path, struct buf *ret, bool *there, struct why *w
 	}
 	if (ret->n > 0 && memchr(ret->p, 0, ret->n))
 		return fail(why, ERR_invalid_value, "%.250s is no text", path);
-	return OK;
+	(void)buf_cstr(ret); /* its NUL is there from here on: what reads it as text reads it all */
+	return ret->failed ? fail(why, ERR_no_memory, "no memory for %.250s", path) : OK;
 }
 
 static bool write_whole(int fd, const uint8_t *p, size_t n)

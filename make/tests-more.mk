@@ -37,4 +37,5 @@ TORTURE_LIBS_kv := -llmdb
 TORTURE_OBJS_house := $(call objs,runtime/actor)
 TORTURE_OBJS_conf := $(call objs,runtime/conf)
 TORTURE_LIBS_conf := -lyaml
+TORTURE_OBJS_ssh := $(SSH_PARTS)
 TORTURE_OBJS_tree := $(call objs,runtime/tree)
