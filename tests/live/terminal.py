@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 import live  # noqa: E402
+from term import Terminal  # noqa: E402
 
 
 def size_and_name(house):
