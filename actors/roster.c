@@ -33,6 +33,8 @@ static const struct route routes[] = {
 	R(vm_exec, VM_BIT, GATE_BIT),
 	R(vm_put, VM_BIT, GATE_BIT),
 	R(vm_get, VM_BIT, GATE_BIT),
+	R(vm_dial, VM_BIT, GATE_BIT),
+	R(vm_ssh, VM_BIT, GATE_BIT),
 	R(vm_logs, VM_BIT, GATE_BIT),
 	R(vm_wait, VM_BIT, GATE_BIT),
 	R(vm_health, VM_BIT, GATE_BIT),

@@ -30,7 +30,7 @@ struct agent {
 	struct session_list sessions;
 	unsigned sessions_n, https_n;
 	struct job_list jobs; /* programs that run, also those whose session is gone */
-	unsigned jobs_n, streams_n;
+	unsigned jobs_n, streams_n, dials_n;
 	uint32_t next_stream;
 	struct sigwatch on_child;
 	struct {

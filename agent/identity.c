@@ -54,7 +54,7 @@ static void replace(int root, const char *path, struct buf *want, bool over_link
 	if (want->failed)
 		warn(w, "no memory for the image's %s", path);
 	else if (!same(root, path, want) &&
-		 image_write(root, path, want->p, want->n, over_link, &why))
+		 image_write(root, path, want->p, want->n, 0644, over_link, &why))
 		warn(w, "%s", why.text);
 }
 

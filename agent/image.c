@@ -56,12 +56,12 @@ enum err image_read(int root, const char *path, size_t max, struct buf *out, str
 	}
 }
 
-static bool write_new(int dir, const char *temp, const void *p, size_t n)
+static bool write_new(int dir, const char *temp, const void *p, size_t n, mode_t mode)
 {
-	own_fd fd = openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	own_fd fd = openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
 	const uint8_t *s = p;
 
-	if (fd < 0 || fchmod(fd, 0644) < 0)
+	if (fd < 0 || fchmod(fd, mode) < 0)
 		return false;
 	while (n > 0) {
 		ssize_t did = write(fd, s, n);
@@ -101,8 +101,8 @@ static int real_parent(int root, const char *path, char name[AT_NAME_BYTES])
 	return -1;
 }
 
-enum err image_write(int root, const char *path, const void *p, size_t n, bool over_link,
-	struct why *why)
+enum err image_write(int root, const char *path, const void *p, size_t n, mode_t mode,
+	bool over_link, struct why *why)
 {
 	static const char temp[] = ".banger-new";
 	char name[AT_NAME_BYTES];
@@ -111,7 +111,7 @@ enum err image_write(int root, const char *path, const void *p, size_t n, bool o
 
 	if (dir < 0)
 		return fail_errno(why, "cannot reach the image's %s", path);
-	if (!write_new(dir, temp, p, n) || renameat(dir, temp, dir, name) < 0) {
+	if (!write_new(dir, temp, p, n, mode) || renameat(dir, temp, dir, name) < 0) {
 		enum err e = fail_errno(why, "cannot write the image's %s", path);
 
 		(void)unlinkat(dir, temp, 0);

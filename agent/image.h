@@ -16,11 +16,11 @@ enum err image_read(int root, const char *path, size_t max, struct buf *out,
 	struct why *why) MUST_CHECK;
 
 /*
- * Replaces or makes a file, mode 0644, at once. When the path is a link, what it points to is
- * replaced, unless `over_link`: then the link itself.
+ * Replaces or makes a file, at once. When the path is a link, what it points to is replaced, unless
+ * `over_link`: then the link itself.
  */
-enum err image_write(int root, const char *path, const void *p, size_t n, bool over_link,
-	struct why *why) MUST_CHECK;
+enum err image_write(int root, const char *path, const void *p, size_t n, mode_t mode,
+	bool over_link, struct why *why) MUST_CHECK;
 
 /* The directory, made with its parents when it is missing. A descriptor (O_PATH), or -1. */
 int image_dir(int root, const char *path, uid_t uid, gid_t gid);

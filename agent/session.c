@@ -26,6 +26,8 @@ static const struct {
 	{ LETTER_agent_health, on_health },
 	{ LETTER_agent_ports, on_ports },
 	{ LETTER_agent_stats, on_stats },
+	{ LETTER_agent_dial, on_dial },
+	{ LETTER_agent_ssh, on_ssh },
 	{ LETTER_agent_clock, on_clock },
 	{ LETTER_agent_shutdown, on_shutdown },
 };

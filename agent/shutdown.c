@@ -88,7 +88,7 @@ static void be_omitted(const struct agent *a)
 	struct why why;
 
 	snprintf(path, sizeof(path), "%s/banger", dir);
-	if (there >= 0 && image_write(a->root, path, pids, (size_t)n, false, &why))
+	if (there >= 0 && image_write(a->root, path, pids, (size_t)n, 0644, false, &why))
 		log_line(LOG_WARN, "shutdown", "the init will wait", "why", why.text, NULL);
 }
 

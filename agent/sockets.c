@@ -94,8 +94,8 @@ bool sockets_line(const char *line, bool udp, bool six, struct arena *a, struct 
 	return ret->port.address != NULL;
 }
 
-static void read_table(const char *path, bool udp, bool six, struct open_port *list, uint32_t *n,
-	struct arena *a)
+static void read_table(
+	const char *path, bool udp, bool six, struct open_port *list, uint32_t *n, struct arena *a)
 {
 	own_file f = fopen(path, "re");
 	char line[512];
@@ -166,4 +166,23 @@ uint32_t sockets_list(struct open_port *list, struct arena *a)
 		if (isdigit((unsigned char)e->d_name[0]))
 			look_at(dirfd(proc), e->d_name, list, n, a);
 	return n;
+}
+
+bool sockets_serve(uint16_t port)
+{
+	static const char *const tables[] = { "/proc/net/tcp", "/proc/net/tcp6" };
+	struct open_port one;
+	struct arena a;
+	bool yes = false;
+	char line[512];
+
+	arena_init(&a, MiB);
+	for (unsigned six = 0; six < COUNT(tables); six++) {
+		own_file f = fopen(tables[six], "re");
+
+		while (f && !yes && fgets(line, sizeof(line), f))
+			yes = sockets_line(line, false, six, &a, &one) && one.port.port == port;
+	}
+	arena_done(&a);
+	return yes;
 }

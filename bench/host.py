@@ -119,6 +119,7 @@ class Daemon:
         (self.dir / "c/config.yaml").write_text(config, encoding="utf-8")
         self.env = {**os.environ, "BANGER_STATE_DIR": str(self.dir / "s"),
                     "BANGER_RUNTIME_DIR": str(self.dir / "r"),
+                    "BANGER_DATA_DIR": str(self.dir / "d"),
                     "BANGER_CONFIG_DIR": str(self.dir / "c")}
         self.socket = self.dir / "r/bangerd.sock"
         host.daemons.append(self)

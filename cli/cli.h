@@ -89,6 +89,8 @@ struct cli {
 	bool silent_version; /* the command's own rule keeps stderr quiet */
 	bool no_memory; /* a document could not be made: said in its place */
 	bool spoke; /* stdout belongs to the guest's program now */
+	const char *ssh_key; /* the user's public key, once it was looked for */
+	bool ssh_tried;
 };
 
 /* commands.c */

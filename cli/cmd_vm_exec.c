@@ -1,6 +1,7 @@
 /*
  * cmd_vm_exec.c - `banger vm exec`: a program in a machine that runs.
  */
+#include "cli/remind.h"
 #include "cli/report.h"
 #include "cli/session.h"
 
@@ -47,6 +48,8 @@ static int run(struct cli *c)
 		return report(c, &why);
 	interrupts_start(&interrupts, c->loop);
 	code = session_run(&s);
+	if (s.exec.pty && !s.left_by)
+		remind(c, s.exec.vm, s.exec.vm);
 	interrupts_stop(&interrupts);
 	return code;
 }

@@ -5,10 +5,9 @@
  * for it and waits, so that nothing is left when the exit code is there.
  */
 #include "cli/create.h"
+#include "cli/remind.h"
 #include "cli/report.h"
 #include "cli/session.h"
-
-enum { HEALTH_MS = 1000 };
 
 static const struct flag flags[] = {
 	CREATE_FLAGS,
@@ -99,34 +98,6 @@ static int delete(struct run *r)
 	return report(c, &k.why);
 }
 
-static void on_patience(void *ctx)
-{
-	*(bool *)ctx = true;
-}
-
-/* Row B12; only where a person looks, and not for long. */
-static void remind(struct run *r)
-{
-	struct vm_only which = { r->create.begun.vm };
-	struct vm_health health = { .ok = false };
-	struct call k = { .letter = LETTER_vm_health, .body = &which, .result = &health };
-	struct cli *c = r->c;
-	struct timer patience = { .fn = NULL };
-	bool over = false;
-
-	if (!c->err_live || c->quiet || c->link->gone || r->session.left_by)
-		return;
-	call_send(c->link, &k);
-	timer_start(c->loop, &patience, HEALTH_MS, on_patience, &over);
-	while (!k.done && !c->link->gone && !over)
-		loop_turn(c->loop, true);
-	timer_stop(&patience);
-	rpc_forget(c->link->rpc, &k);
-	if (k.done && k.why.code == OK && health.ok)
-		note(c, "%s is still running; `banger vm delete %s` ends it",
-			r->create.begun.name, r->create.begun.name);
-}
-
 static int enter(struct run *r)
 {
 	struct session *s = &r->session;
@@ -146,8 +117,8 @@ static int enter(struct run *r)
 	code = session_run(s);
 	if (r->rm)
 		deleted = delete(r);
-	else
-		remind(r);
+	else if (!r->session.left_by)
+		remind(r->c, r->create.begun.vm, r->create.begun.name);
 	return deleted ? deleted : code;
 }
 

@@ -4,6 +4,7 @@
 #include "cli/create.h"
 
 #include "cli/report.h"
+#include "cli/ssh.h"
 
 static void on_note(void *ctx, enum letter_id letter, struct bytes params)
 {
@@ -26,6 +27,7 @@ int create_begin(struct create *k)
 		.result = &k->begun };
 	struct interrupts *i = k->interrupts;
 
+	k->body.ssh_key = ssh_key_for_letters(c);
 	op_init(&k->op, c, &k->begun.op);
 	c->link->note = on_note;
 	c->link->note_ctx = k;

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/json.h"
 #include "cli/op.h"
+#include "cli/ssh.h"
 
 /* A bad name is that name's failure and no other's. */
 static enum err body_for(struct each *s, const char *name, void *body, struct why *why)
@@ -17,6 +18,9 @@ static enum err body_for(struct each *s, const char *name, void *body, struct wh
 	must(f);
 	e = type_ok(f->type, f->name, name, why);
 	*(const char **)(void *)((uint8_t *)body + f->off) = name;
+	f = shape_field(in, "ssh_key");
+	if (!e && f)
+		*(const char **)(void *)((uint8_t *)body + f->off) = ssh_key_for_letters(s->c);
 	return e ? e : flags_fill(s->c, in, body, why);
 }
 

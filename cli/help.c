@@ -47,8 +47,8 @@ static void overview(FILE *f)
 		fprintf(f, "  %-16s %s\n", k->words, k->doc);
 	}
 	fputs("\nEvery command answers --help with an example, and takes --json.\n"
-	      "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 daemon unreachable; of vm run\n"
-	      "and vm exec: the program's own, 125 when banger failed.\n", f);
+	      "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 daemon unreachable; of vm run,\n"
+	      "vm exec and vm ssh: the program's own, 125 when banger failed.\n", f);
 }
 
 static void flag_line(FILE *f, const struct flag *flag)

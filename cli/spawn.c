@@ -1,5 +1,5 @@
 /*
- * spawn.c - child processes: the daemon, detached; companions whose output is read.
+ * spawn.c - child processes: the daemon, detached; companions and programs of the host.
  *
  * Children get the descriptors that they are meant to have and no other: a pipe of the calling
  * shell that leaked into the daemon would never see its end.
@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -211,15 +212,61 @@ enum err start_daemon(struct why *why)
 	return await_ready(from, path, why);
 }
 
+enum err program_path(const char *name, char *ret, size_t size, struct why *why)
+{
+	const char *at = getenv("PATH");
+	struct stat st;
+
+	for (at = at ? at : ""; *at; at += *at == ':') {
+		size_t n = strcspn(at, ":");
+
+		if (at[0] == '/' &&
+			(size_t)snprintf(ret, size, "%.*s/%s", (int)n, at, name) < size &&
+			access(ret, X_OK) == 0 && stat(ret, &st) == 0 && S_ISREG(st.st_mode))
+			return OK;
+		at += n;
+	}
+	return fail(why, ERR_not_found, "%s is not installed (it is not in PATH)", name);
+}
+
+enum err spawn_attached(const char *path, const char *const argv[], pid_t *pid, struct why *why)
+{
+	posix_spawnattr_t attr;
+	sigset_t pipe;
+	int e = posix_spawnattr_init(&attr);
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE); /* ignored by us alone */
+	if (e == 0) {
+		e = posix_spawnattr_setsigdefault(&attr, &pipe);
+		if (e == 0)
+			e = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
+		if (e == 0)
+			e = posix_spawn(pid, path, NULL, &attr, (char *const *)(uintptr_t)argv,
+				environ);
+		posix_spawnattr_destroy(&attr);
+	}
+	if (e == 0)
+		return OK;
+	errno = e;
+	return fail_errno(why, "cannot start %.200s", path);
+}
+
 enum err spawn_piped(const char *const argv[], pid_t *pid, int *out, struct why *why)
 {
-	posix_spawn_file_actions_t act;
 	char path[PLACE_BYTES + 64];
-	int ends[2];
 	enum err e = companion_path(argv[0], path, sizeof(path), why);
 
-	if (e)
-		return e;
+	return e ? e : spawn_piped_at(path, argv, pid, out, why);
+}
+
+enum err spawn_piped_at(
+	const char *path, const char *const argv[], pid_t *pid, int *out, struct why *why)
+{
+	posix_spawn_file_actions_t act;
+	int ends[2];
+	enum err e = OK;
+
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return fail_errno(why, "cannot make a pipe");
 	if (posix_spawn_file_actions_init(&act)) {

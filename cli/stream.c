@@ -99,26 +99,6 @@ static bool credit(struct stream *s, const struct stream_credit *c)
 
 /* Out. */
 
-void stream_output(struct stream *s, unsigned ch, int fd)
-{
-	struct outlet *o = &s->out[ch - 1];
-	struct stat st = { 0 };
-	char path[40];
-	int own = -1;
-
-	fstat(fd, &st);
-	o->fd = fd;
-	o->kind = S_ISSOCK(st.st_mode) ? TO_SOCKET : TO_FILE;
-	if (!S_ISFIFO(st.st_mode) && !isatty(fd))
-		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (own < 0)
-		return;
-	o->fd = own;
-	o->kind = TO_PRIVATE;
-}
-
 static ssize_t put(struct outlet *o, const uint8_t *p, size_t n)
 {
 	ssize_t r;
@@ -173,6 +153,42 @@ static void on_writable(void *ctx, int events UNUSED)
 	o->at = o->pending.n = 0;
 }
 
+static void open_outlet(struct outlet *o, int fd)
+{
+	struct stat st = { 0 };
+	char path[40];
+	int own = -1;
+
+	fstat(fd, &st);
+	o->fd = fd;
+	o->kind = S_ISSOCK(st.st_mode) ? TO_SOCKET : TO_FILE;
+	if (!S_ISFIFO(st.st_mode) && !isatty(fd))
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (own < 0)
+		return;
+	o->fd = own;
+	o->kind = TO_PRIVATE;
+}
+
+void stream_output(struct stream *s, unsigned ch, int fd)
+{
+	struct outlet *o = &s->out[ch - 1];
+
+	open_outlet(o, fd);
+	o->held = false;
+	if (o->pending.n > 0)
+		on_writable(o, WATCH_WRITE);
+	if (o->pending.n > 0)
+		watch_start(s->link->c->loop, &o->watch, o->fd, WATCH_WRITE, on_writable, o);
+}
+
+void stream_hold(struct stream *s, unsigned ch)
+{
+	s->out[ch - 1].held = true;
+}
+
 static void keep(struct outlet *o, const uint8_t *p, size_t n)
 {
 	if (o->pending.n > WINDOW_BYTES) {
@@ -182,7 +198,7 @@ static void keep(struct outlet *o, const uint8_t *p, size_t n)
 	buf_add(&o->pending, p, n);
 	if (o->pending.failed)
 		o->error = ENOMEM;
-	else if (!ev_is_active(&o->watch.ev))
+	else if (o->fd >= 0 && !ev_is_active(&o->watch.ev))
 		watch_start(o->s->link->c->loop, &o->watch, o->fd, WATCH_WRITE, on_writable, o);
 }
 
@@ -196,11 +212,12 @@ static bool data(struct stream *s, const struct stream_data *d)
 	o = &s->out[d->ch - 1];
 	if (!window_use(&o->window, d->data.n))
 		return false;
+	o->ended |= d->data.n == 0;
 	if (o->fd >= 0 && !o->error && o->pending.n == 0)
 		n = put_some(o, d->data.p, d->data.n);
 	if (o->fd < 0 && o->sink)
 		o->sink(o->sink_ctx, d->data.p, d->data.n);
-	if (o->fd < 0 || o->error)
+	if ((o->fd < 0 && !o->held) || o->error)
 		n = d->data.n;
 	passed(o, n);
 	if (n < d->data.n)
@@ -276,6 +293,19 @@ bool stream_flushed(const struct stream *s)
 		if (s->out[i].pending.n > 0 && !s->out[i].error)
 			return false;
 	return true;
+}
+
+void stream_shut(struct stream *s, unsigned ch)
+{
+	struct outlet *o = &s->out[ch - 1];
+
+	watch_stop(&o->watch);
+	if (o->kind == TO_SOCKET)
+		shutdown(o->fd, SHUT_WR);
+	else if (o->kind == TO_PRIVATE)
+		close(o->fd);
+	o->kind = TO_FILE;
+	o->fd = -1;
 }
 
 void stream_close(struct stream *s)

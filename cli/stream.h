@@ -30,7 +30,9 @@ struct inlet {
 struct outlet {
 	struct stream *s;
 	uint64_t ch;
-	int fd; /* -1: what comes goes to sink, or is passed over */
+	int fd; /* -1: what comes is held, goes to sink, or is passed over */
+	bool held; /* what comes is kept, without credit, until there is a descriptor */
+	bool ended; /* the channel's end came */
 	void (*sink)(void *ctx, const uint8_t *p, size_t n);
 	void *sink_ctx;
 	enum { TO_FILE, TO_SOCKET, TO_PRIVATE } kind;
@@ -56,6 +58,8 @@ struct stream {
 /* Set up before the ask that begins it, so that bytes which follow its answer are not missed. */
 void stream_init(struct stream *s, struct link *l, const uint64_t *id);
 void stream_output(struct stream *s, unsigned ch, int fd);
+/* What comes waits for the stream_output that follows some time. */
+void stream_hold(struct stream *s, unsigned ch);
 /* Once it has begun. */
 void stream_input(struct stream *s, int fd);
 /* Gives a notification; false when it is none of this stream's. */
@@ -65,6 +69,8 @@ size_t stream_room(const struct stream *s);
 void stream_send(struct stream *s, const void *p, size_t n);
 void stream_signal(struct stream *s, int signal);
 void stream_resize(struct stream *s, uint64_t rows, uint64_t cols);
+/* Passes the end of what came on to whoever reads the descriptor. */
+void stream_shut(struct stream *s, unsigned ch);
 bool stream_flushed(const struct stream *s); /* all that came has been written, or cannot be */
 void stream_close(struct stream *s);
 

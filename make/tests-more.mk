@@ -19,6 +19,8 @@ FUZZ_LIBS_manifest := $(LIBS_parts)
 FUZZ_OBJS_etc := $(O)/obj/actors/worker/etc.o $(O)/obj/actors/worker/whiteout.o
 FUZZ_OBJS_tree := $(call objs,runtime/tree)
 FUZZ_OBJS_agent := $(AGENT_PARTS)
+SSH_PARTS := $(AGENT_PARTS) $(O)/obj/agent/authorized.o $(O)/obj/cli/ssh_files.o $(O)/obj/cli/file.o
+FUZZ_OBJS_ssh := $(SSH_PARTS)
 
 UNIT_OBJS_flow := $(call objs,runtime/flow)
 UNIT_OBJS_kv := $(call objs,runtime/kv)
@@ -34,6 +36,7 @@ UNIT_OBJS_config := $(call objs,runtime/conf)
 UNIT_LIBS_config := -lyaml
 UNIT_OBJS_places := $(call objs,runtime/conf)
 UNIT_LIBS_places := -lyaml
+UNIT_OBJS_ssh := $(SSH_PARTS)
 UNIT_OBJS_tree := $(call objs,runtime/tree)
 
 TORTURE_OBJS_kv := $(call objs,runtime/kv)
@@ -41,6 +44,7 @@ TORTURE_LIBS_kv := -llmdb
 TORTURE_OBJS_house := $(call objs,runtime/actor)
 TORTURE_OBJS_conf := $(call objs,runtime/conf)
 TORTURE_LIBS_conf := -lyaml
+TORTURE_OBJS_ssh := $(SSH_PARTS)
 TORTURE_OBJS_tree := $(call objs,runtime/tree)
 TORTURE_OBJS_worker := $(WORKER_PARTS)
 TORTURE_LIBS_worker := $(LIBS_parts)

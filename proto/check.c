@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <signal.h>
 
+#include "base/sshkey.h"
 #include "base/text.h"
 
 static bool all_of(const char *s, size_t n, const char *extra)
@@ -235,4 +236,9 @@ const char *signal_word(int number)
 		if (signals[i].number == number)
 			return signals[i].name;
 	return number >= 32 && number < 32 + (int)COUNT(rt) ? rt[number - 32] : NULL;
+}
+
+const char *check_ssh_key(const char *s, size_t n)
+{
+	return sshkey_ok(s, n) ? NULL : "must be an SSH public key: its type, a space, base64";
 }

@@ -211,6 +211,15 @@ static void clock_set(void *ctx, const struct why *why, struct bytes result UNUS
 			NULL);
 }
 
+static void key_installed(void *ctx, const struct why *why, struct bytes result UNUSED)
+{
+	struct machine *m = ctx;
+
+	if (why)
+		log_line(LOG_WARN, "vm", "no ssh key in the guest", "vm", m->id, "why", why->text,
+			NULL);
+}
+
 static enum flow_said meet_agent(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
@@ -223,6 +232,8 @@ static enum flow_said meet_agent(void *owner UNUSED, struct flow *f)
 	}
 	/* the agent takes letters in order: whatever runs there later finds the clock set */
 	link_set_clock(m, clock_set, m);
+	if (m->ssh_key)
+		link_install_key(m, key_installed, m);
 	return FLOW_DONE;
 }
 

@@ -211,3 +211,12 @@ void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx)
 	if (rpc_ask(m->link.rpc, &letter_kinds[LETTER_agent_clock], &c, fn, ctx, &why))
 		fn(ctx, &why, (struct bytes){ NULL, 0 });
 }
+
+void link_install_key(struct machine *m, rpc_answer_fn *fn, void *ctx)
+{
+	struct agent_ssh x = { m->ssh_key, m->use ? m->use->facts.config.user : NULL };
+	struct why why;
+
+	if (rpc_ask(m->link.rpc, &letter_kinds[LETTER_agent_ssh], &x, fn, ctx, &why))
+		fn(ctx, &why, (struct bytes){ NULL, 0 });
+}

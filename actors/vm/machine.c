@@ -40,6 +40,9 @@ struct machine *machine_new(struct vmd *v, const struct vm_record *r, struct why
 	copy_in(m->home, sizeof(m->home), &m->r.home, r->home);
 	copy_in(m->reason, sizeof(m->reason), &m->r.reason, r->reason);
 	copy_in(m->boot_id, sizeof(m->boot_id), &m->r.boot_id, r->boot_id);
+	m->r.ssh_key = m->ssh_key = r->ssh_key ? strdup(r->ssh_key) : NULL;
+	if (r->ssh_key && !m->ssh_key)
+		goto fail_id;
 	m->driver = &qemu_driver;
 	TAILQ_INIT(&m->sessions);
 	TAILQ_INIT(&m->queries);
@@ -57,6 +60,7 @@ fail_serial:
 fail_name:
 	table_del(&v->by_id, &m->by_id);
 fail_id:
+	free(m->ssh_key);
 	free(m);
 	fail(why, ERR_no_memory, "no memory for a machine");
 	return NULL;
@@ -88,6 +92,7 @@ void machine_free(struct machine *m)
 	table_del(&v->by_id, &m->by_id);
 	table_del(&v->by_name, &m->by_name);
 	table_del(&v->by_serial, &m->by_serial);
+	free(m->ssh_key);
 	free(m);
 }
 
@@ -260,6 +265,24 @@ void machine_write(struct machine *m)
 void machine_set_reason(struct machine *m, const char *reason)
 {
 	copy_in(m->reason, sizeof(m->reason), &m->r.reason, reason);
+}
+
+enum err machine_set_ssh_key(struct machine *m, const char *key, struct why *why)
+{
+	char *copy;
+
+	if (!key || (m->ssh_key && str_eq(m->ssh_key, key)))
+		return OK;
+	copy = strdup(key);
+	if (!copy)
+		return fail(why, ERR_no_memory, "no memory for a key");
+	free(m->ssh_key);
+	m->r.ssh_key = m->ssh_key = copy;
+	if (flow_active(&m->flow) || m->on_probation)
+		m->stale = true;
+	else
+		machine_write(m);
+	return OK;
 }
 
 void machine_tell_waiters(struct machine *m)

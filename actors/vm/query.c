@@ -1,15 +1,20 @@
 /*
- * query.c - questions that the guest's agent answers: health, ports, stats. Each has a deadline,
- * so a hung guest costs its asker an error and nobody else anything.
+ * query.c - questions that the guest's agent answers: health, ports, stats, ssh. Each has a
+ * deadline, so a hung guest costs its asker an error and nobody else anything.
  */
 #include "actors/vm/vm.h"
 
-enum { QUERY_MS = 10000, STATS_MS = 3000 };
+enum {
+	QUERY_MS = 10000,
+	STATS_MS = 3000,
+	SSH_MS = 75000 /* the agent waits for the image's init before it touches a home */
+};
 
 static enum letter_id agent_letter(enum letter_id id)
 {
 	return id == LETTER_vm_health ? LETTER_agent_health :
 	       id == LETTER_vm_ports  ? LETTER_agent_ports :
+	       id == LETTER_vm_ssh    ? LETTER_agent_ssh :
 					LETTER_agent_stats;
 }
 
@@ -29,8 +34,30 @@ static void answer_stats(struct machine *m, struct reply_to reply, struct guest_
 	answer(m->v->me, reply, &s);
 }
 
+static void answer_ssh(struct machine *m, struct reply_to reply, const struct agent_ssh_said *a)
+{
+	struct vm_ssh_said s = { .id = m->id,
+		.name = m->name,
+		.user = a->user,
+		.server = a->server,
+		.listens = a->listens,
+		.init = a->init };
+
+	s.host_keys.v = a->host_keys.v;
+	s.host_keys.n = a->host_keys.n;
+	answer(m->v->me, reply, &s);
+}
+
 static void query_failed(struct query *q, const struct why *why)
 {
+	struct why older;
+
+	if (why->code == ERR_unknown_method) {
+		fail(&older, ERR_unsupported, "the agent of %s is of an older build", q->m->name);
+		fail_hint(
+			&older, "`banger vm restart %s` boots it with the present one", q->m->name);
+		why = &older;
+	}
 	if (q->id == LETTER_vm_stats)
 		answer_stats(q->m, q->reply, NULL);
 	else
@@ -53,6 +80,9 @@ static void answered(void *ctx, const struct why *why, struct bytes result)
 		query_failed(q, why ? why : &bad);
 	} else if (q->id == LETTER_vm_stats) {
 		answer_stats(q->m, q->reply, body);
+		query_free(q);
+	} else if (q->id == LETTER_vm_ssh) {
+		answer_ssh(q->m, q->reply, body);
 		query_free(q);
 	} else {
 		answer(q->m->v->me, q->reply, body);
@@ -91,12 +121,36 @@ static struct machine *find(struct vmd *v, const struct letter *l, const char *r
 	return NULL;
 }
 
+static uint64_t patience(enum letter_id id)
+{
+	return id == LETTER_vm_stats ? STATS_MS : id == LETTER_vm_ssh ? SSH_MS : QUERY_MS;
+}
+
+static void begin(struct machine *m, const struct letter *l, const void *body)
+{
+	struct query *q = calloc(1, sizeof(*q));
+	struct why why;
+
+	if (!q) {
+		fail(&why, ERR_no_memory, "no memory for a question to the agent");
+		refuse(m->v->me, l->reply, &why);
+		return;
+	}
+	*q = (struct query){ .m = m, .id = (enum letter_id)l->kind, .reply = l->reply };
+	TAILQ_INSERT_TAIL(&m->queries, q, entry);
+	if (rpc_ask(m->link.rpc, &letter_kinds[agent_letter(q->id)], body, answered, q, &why))
+		query_failed(q, &why);
+	else
+		world_timer(m->v->world, &q->deadline, patience(q->id), too_late, q);
+}
+
+/* Every question begins with its machine. */
 void query_agent(void *state, const struct letter *l, const void *body)
 {
 	struct vmd *v = state;
 	struct machine *m = find(v, l, ((const struct vm_only *)body)->vm);
+	struct agent_ssh x = { NULL, NULL };
 	struct nothing none;
-	struct query *q;
 	struct why why;
 
 	if (!m)
@@ -105,19 +159,16 @@ void query_agent(void *state, const struct letter *l, const void *body)
 		answer_stats(m, l->reply, NULL);
 		return;
 	}
-	q = calloc(1, sizeof(*q));
-	if (!q) {
-		fail(&why, ERR_no_memory, "no memory for a question to the agent");
-		refuse(v->me, l->reply, &why);
+	if (l->kind != LETTER_vm_ssh) {
+		begin(m, l, &none);
 		return;
 	}
-	*q = (struct query){ .m = m, .id = (enum letter_id)l->kind, .reply = l->reply };
-	TAILQ_INSERT_TAIL(&m->queries, q, entry);
-	if (rpc_ask(m->link.rpc, &letter_kinds[agent_letter(q->id)], &none, answered, q, &why))
-		query_failed(q, &why);
+	x.ssh_key = ((const struct vm_ssh *)body)->ssh_key;
+	x.user = m->use ? m->use->facts.config.user : NULL;
+	if (machine_set_ssh_key(m, x.ssh_key, &why))
+		refuse(v->me, l->reply, &why);
 	else
-		world_timer(v->world, &q->deadline, q->id == LETTER_vm_stats ? STATS_MS : QUERY_MS,
-			too_late, q);
+		begin(m, l, &x);
 }
 
 void queries_end(struct machine *m, const struct why *why)

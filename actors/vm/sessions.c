@@ -160,6 +160,11 @@ static void begun(void *ctx, const struct why *why, struct bytes result)
 		shape_read(&shape_stream_begun, mp_over(result.p, result.n), LENIENT, &a, &b, &bad))
 		why = &bad;
 	arena_done(&a);
+	if (why && why->code == ERR_unknown_method) {
+		fail(&bad, ERR_unsupported, "the agent of %s is of an older build", s->m->name);
+		fail_hint(&bad, "`banger vm restart %s` boots it with the present one", s->m->name);
+		why = &bad;
+	}
 	if (why) {
 		session_end(s, why);
 		return;
@@ -278,6 +283,17 @@ void session_get(void *state, const struct letter *l, const void *body)
 
 	if (m)
 		begin(m, SESSION_GET, l, LETTER_agent_get, &g);
+}
+
+void session_dial(void *state, const struct letter *l, const void *body)
+{
+	const struct vm_dial *q = body;
+	struct vmd *v = state;
+	struct machine *m = with_agent(v, l, q->vm, session_dial);
+	struct agent_dial d = { q->port, q->wait_ms, q->has_wait_ms };
+
+	if (m)
+		begin(m, SESSION_DIAL, l, LETTER_agent_dial, &d);
 }
 
 /* ---- from the client ---- */

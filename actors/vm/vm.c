@@ -68,6 +68,7 @@ static void record_from(
 		.disk = q->has_disk ? q->disk : c->disk,
 		.rm = q->has_rm && q->rm,
 		.created = world_unix_ms(v->world),
+		.ssh_key = q->ssh_key,
 	};
 }
 
@@ -166,7 +167,14 @@ static void begin_op(struct vmd *v, const struct letter *l, enum op_kind kind, c
 static void on_start(void *state, const struct letter *l, const void *body)
 {
 	const struct vm_start *q = body;
+	struct vmd *v = state;
+	struct machine *m = machine_find(v, q->vm);
+	struct why why;
 
+	if (m && machine_set_ssh_key(m, q->ssh_key, &why)) {
+		refuse(v->me, l->reply, &why);
+		return;
+	}
 	begin_op(state, l, OP_START, q->vm, q->has_detach && q->detach, q->has_timeout_ms,
 		q->timeout_ms);
 }
@@ -535,6 +543,8 @@ static const struct handler handlers[] = {
 	{ LETTER_vm_exec, session_exec },
 	{ LETTER_vm_put, session_put },
 	{ LETTER_vm_get, session_get },
+	{ LETTER_vm_dial, session_dial },
+	{ LETTER_vm_ssh, query_agent },
 	{ LETTER_vm_logs, on_logs },
 	{ LETTER_vm_wait, on_wait },
 	{ LETTER_vm_health, query_agent },

@@ -97,7 +97,7 @@ struct agent_link {
 	uint64_t boot_ms;
 };
 
-enum session_kind { SESSION_EXEC, SESSION_PUT, SESSION_GET, SESSION_LOGS };
+enum session_kind { SESSION_EXEC, SESSION_PUT, SESSION_GET, SESSION_DIAL, SESSION_LOGS };
 
 struct session { /* one stream of a client */
 	struct link by_stream;
@@ -119,7 +119,7 @@ struct session { /* one stream of a client */
 struct query { /* a question of a client that the agent answers */
 	TAILQ_ENTRY(query) entry; /* of its machine */
 	struct machine *m;
-	enum letter_id id; /* what the client asked: vm.health, vm.ports, vm.stats */
+	enum letter_id id; /* what the client asked: vm.health, vm.ports, vm.stats, vm.ssh */
 	struct reply_to reply;
 	struct wtimer deadline;
 };
@@ -142,6 +142,7 @@ struct machine {
 	struct vm_record r; /* strings point at the arrays below */
 	char id[11], name[64], image[129], image_id[11], kernel[65], kernel_id[11], home[256],
 		reason[32], boot_id[37];
+	char *ssh_key; /* r.ssh_key; NULL when there is none */
 	const struct vmm_driver *driver;
 	struct image_use *use;
 	struct boot_set boot;
@@ -225,6 +226,8 @@ void machine_write(struct machine *m); /* to the store, without waiting */
 void machine_set_image(struct machine *m, const struct image_held *held);
 void machine_set_kernel(struct machine *m, const struct kernel_held *held);
 void machine_set_reason(struct machine *m, const char *reason);
+/* The key that may log in from now, written when it is another; NULL leaves the one before. */
+enum err machine_set_ssh_key(struct machine *m, const char *key, struct why *why) MUST_CHECK;
 void machine_vmm_started(struct machine *m, struct child *child);
 void machine_vmm_taken(struct machine *m); /* it was started by an earlier daemon */
 void machine_vmm_ended(struct machine *m, int status);
@@ -275,6 +278,8 @@ bool link_up(const struct machine *m);
  */
 bool link_waits(struct machine *m, const struct letter *l, letter_fn *fn);
 void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx);
+/* Lets the machine's key log in. */
+void link_install_key(struct machine *m, rpc_answer_fn *fn, void *ctx);
 
 /* console.c */
 enum err console_open(struct machine *m, struct why *why);
@@ -283,7 +288,7 @@ bool console_says(const struct machine *m, const char *text);
 enum err console_read(struct machine *m, uint64_t tail, struct buf *ret, struct why *why);
 
 /* sessions.c */
-letter_fn session_exec, session_put, session_get;
+letter_fn session_exec, session_put, session_get, session_dial;
 void session_from_client(void *state, const struct letter *l, const void *body);
 void session_from_agent(struct machine *m, struct bytes method, struct bytes params);
 void sessions_end(struct machine *m, const struct why *why); /* the guest is gone */

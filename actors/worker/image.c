@@ -131,9 +131,11 @@ static enum err find_user(struct image *im, struct why *why)
 		e = etc_user_find((struct bytes){ (uint8_t *)passwd, passwd_n },
 			(struct bytes){ (uint8_t *)group, group_n }, who ? who : "0", &im->user,
 			why);
-	if (!e)
-		etc_home(&im->user, im->home, sizeof(im->home));
-	return e;
+	if (e)
+		return e;
+	etc_home(&im->user, im->home, sizeof(im->home));
+	im->config.user = who;
+	return OK;
 }
 
 static enum err is_program(struct image *im, const struct node *n, bool *ret, struct why *why)

@@ -92,6 +92,11 @@ enum err place_state(struct place *ret, struct why *why)
 	return find(ret, "BANGER_STATE_DIR", "XDG_STATE_HOME", "/.local/state/banger", why);
 }
 
+enum err place_data(struct place *ret, struct why *why)
+{
+	return find(ret, "BANGER_DATA_DIR", "XDG_DATA_HOME", "/.local/share/banger", why);
+}
+
 enum err place_runtime(struct place *ret, struct why *why)
 {
 	const char *xdg = env_of("XDG_RUNTIME_DIR");
@@ -141,7 +146,7 @@ static enum err not_ours(const struct place *p, const char *what, struct why *wh
 {
 	fail(why, ERR_not_owned, "%.300s %s", p->path, what);
 	return fail_hint(why, "move it away, or choose another place (BANGER_CONFIG_DIR, "
-			      "BANGER_STATE_DIR, BANGER_RUNTIME_DIR)");
+			      "BANGER_STATE_DIR, BANGER_DATA_DIR, BANGER_RUNTIME_DIR)");
 }
 
 static enum err check(const struct place *p, struct why *why)

@@ -22,6 +22,8 @@ struct place {
 
 enum err place_config(struct place *ret, struct why *why) MUST_CHECK;
 enum err place_state(struct place *ret, struct why *why) MUST_CHECK;
+/* What is the user's rather than the daemon's: SSH keys (BANGER_DATA_DIR, XDG_DATA_HOME). */
+enum err place_data(struct place *ret, struct why *why) MUST_CHECK;
 enum err place_runtime(struct place *ret, struct why *why) MUST_CHECK;
 
 /* dir/name. */

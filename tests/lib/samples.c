@@ -6,6 +6,9 @@
 #define LABEL_63 "a23456789b123456789c123456789d123456789e123456789f123456789g123"
 #define HEX_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
+#define ED25519_BASE64 "AAAAC3NzaC1lZDI1NTE5AAAAIG7HvqvdSnEFjnNXV/fDDllER2Kvy4kcQR61iWEz5j0e"
+#define ED25519 "ssh-ed25519 " ED25519_BASE64
+
 static const struct samples all[] = {
 	{ "env", { "A=", "A=b", "PATH=/bin:/usr/bin", "A==", "B=ä\n" }, { "", "A", "=b", "==" } },
 	{ "abs_path", { "/", "/a", "/a/b.c", "/...", "/.a", "/a b", "/a/..b" },
@@ -64,6 +67,10 @@ static const struct samples all[] = {
 	{ "any_loop_dev", { "", "/dev/loop0" }, { "loop0", "/dev/sda", "/dev/loop" } },
 	{ "any_dm_name", { "", "fc-rootfs-q7" }, { "x", "/dev/mapper/fc-rootfs-q7" } },
 	{ "any_dm_dev", { "", "/dev/mapper/fc-rootfs-q7" }, { "x", "fc-rootfs-q7" } },
+	{ "ssh_key", { ED25519 },
+		{ "", "ssh-ed25519", "ssh-ed25519 ", "ssh-ed25519 AAAA", ED25519 " me",
+			ED25519 "\n", ED25519 "=", " " ED25519, "ssh-rsa " ED25519_BASE64,
+			"ssh-ed25519  " ED25519_BASE64 } },
 };
 
 const struct samples *samples_of(const struct type *t)

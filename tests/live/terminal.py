@@ -1,61 +1,12 @@
 #!/usr/bin/env python3
 """Programs on a terminal: size, name, Ctrl-C, and the caller's terminal as it was."""
-import fcntl
-import os
-import pty
-import re
-import select
 import signal
-import struct
-import subprocess
 import sys
-import termios
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 import live  # noqa: E402
-
-
-class Terminal:
-    """A CLI on a terminal of its own."""
-
-    def __init__(self, house, *args, rows=24, cols=80):
-        self.master, self.slave = pty.openpty()
-        self.resize(rows, cols)
-        self.modes = termios.tcgetattr(self.slave)
-        self.seen = b""
-        self.child = subprocess.Popen([house.banger, *args], env={**house.env, "TERM": "xterm"},
-                                      stdin=self.slave, stdout=self.slave, stderr=self.slave,
-                                      preexec_fn=self.adopt)
-
-    def adopt(self):
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    def resize(self, rows, cols):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
-
-    def type(self, data):
-        os.write(self.master, data)
-
-    def expect(self, pattern, seconds=live.PATIENCE):
-        """Reads until the pattern shows up behind what was matched before."""
-        until = time.monotonic() + seconds
-        while not (match := re.search(pattern, self.seen)):
-            ready = select.select([self.master], [], [], max(0, until - time.monotonic()))[0]
-            if not ready:
-                raise live.Late(f"{pattern} did not come; seen: {self.seen!r}")
-            self.seen += os.read(self.master, 65536)
-        self.seen = self.seen[match.end():]
-        return match
-
-    def end(self):
-        code = self.child.wait(live.PATIENCE)
-        assert termios.tcgetattr(self.slave) == self.modes, "the terminal was not restored"
-        os.close(self.master)
-        os.close(self.slave)
-        return code
+from term import Terminal  # noqa: E402
 
 
 def size_and_name(house):

@@ -176,8 +176,8 @@ static void open_stream(struct request *r, uint64_t stream)
 	window_init(&t->out[0]);
 	window_init(&t->out[1]);
 	t->lazy = c->slow;
-	t->writes = r->stdin || r->id == LETTER_vm_put || r->id == LETTER_image_import ||
-		    r->id == LETTER_kernel_import;
+	t->writes = r->stdin || r->id == LETTER_vm_put || r->id == LETTER_vm_dial ||
+		    r->id == LETTER_image_import || r->id == LETTER_kernel_import;
 	t->to_send = sim_chance(s, 700) ? sim_roll(s, 60000) : sim_roll(s, 700000);
 	TAILQ_INSERT_TAIL(&c->streams, t, entry);
 	client_pump(t);
@@ -290,6 +290,7 @@ static void on_result(struct request *r, const void *body)
 	case LETTER_vm_exec:
 	case LETTER_vm_put:
 	case LETTER_vm_get:
+	case LETTER_vm_dial:
 	case LETTER_vm_logs:
 		open_stream(r, ((const struct stream_begun *)body)->stream);
 		break;

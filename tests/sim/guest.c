@@ -69,6 +69,16 @@ static void answer_query(struct guest *g, enum letter_id id, uint32_t msgid)
 	must(rpc_answer(g->rpc, msgid, &letter_kinds[id], body, &why) == OK);
 }
 
+static void answer_ssh(struct guest *g, uint32_t msgid)
+{
+	static const char *key = SIM_SSH_KEY;
+	struct agent_ssh_said said = { .user = "root", .server = true, .listens = true,
+		.host_keys = { &key, 1 } };
+	struct why why;
+
+	must(rpc_answer(g->rpc, msgid, &letter_kinds[LETTER_agent_ssh], &said, &why) == OK);
+}
+
 static void end_event(void *ctx, uint64_t reboot)
 {
 	guest_ends(ctx, reboot);
@@ -119,7 +129,10 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 		answer_query(g, id, msgid);
 	else if (id == LETTER_agent_clock || id == LETTER_agent_shutdown)
 		answer_done(g, id, msgid);
-	else if (id == LETTER_agent_exec || id == LETTER_agent_put || id == LETTER_agent_get)
+	else if (id == LETTER_agent_ssh)
+		answer_ssh(g, msgid);
+	else if (id == LETTER_agent_exec || id == LETTER_agent_put || id == LETTER_agent_get ||
+		 id == LETTER_agent_dial)
 		programs_begin(g, id, msgid, params);
 	else
 		sim_fail(s, "the agent was asked %.*s", (int)method.n, (const char *)method.p);

@@ -121,7 +121,8 @@ void programs_begin(struct guest *g, enum letter_id id, uint32_t msgid, struct b
 		t->deaf = sim_chance(s, 300);
 		t->code = sim_roll(s, 3);
 	} else {
-		t->reads = id == LETTER_agent_put;
+		t->reads = id == LETTER_agent_put || id == LETTER_agent_dial;
+		t->echoes = id == LETTER_agent_dial;
 		t->due[0] = id == LETTER_agent_get ? some_bytes(s) : 0;
 	}
 	arena_done(&a);

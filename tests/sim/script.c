@@ -36,6 +36,7 @@ static void ask_create(struct client *c)
 	q.start = !sim_chance(s, 150);
 	q.has_timeout_ms = sim_chance(s, 100);
 	q.timeout_ms = 4000;
+	q.ssh_key = sim_chance(s, 500) ? SIM_SSH_KEY : NULL;
 	client_ask(c, LETTER_vm_create_begin, &q)->rm = q.rm;
 }
 
@@ -91,6 +92,18 @@ static void ask_tree(struct client *c)
 		client_ask(c, LETTER_vm_put, &put);
 	else
 		client_ask(c, LETTER_vm_get, &get);
+}
+
+static void ask_ssh(struct client *c)
+{
+	struct vm_ssh ssh = { .vm = any_vm(c->sim) };
+	struct vm_dial dial = { .vm = ssh.vm, .port = 22 };
+
+	ssh.ssh_key = sim_chance(c->sim, 500) ? SIM_SSH_KEY : NULL;
+	if (sim_chance(c->sim, 500))
+		client_ask(c, LETTER_vm_ssh, &ssh);
+	else
+		client_ask(c, LETTER_vm_dial, &dial);
 }
 
 static void ask_logs(struct client *c)
@@ -203,7 +216,8 @@ static const struct {
 	unsigned weight;
 } menu[] = {
 	{ ask_create, 24 }, { ask_start, 8 }, { ask_stop, 10 }, { ask_one, 8 }, { ask_delete, 7 },
-	{ ask_exec, 12 }, { ask_tree, 4 }, { ask_logs, 4 }, { ask_wait, 5 }, { ask_list, 4 },
+	{ ask_exec, 12 }, { ask_tree, 4 }, { ask_ssh, 4 }, { ask_logs, 4 }, { ask_wait, 5 },
+	{ ask_list, 4 },
 	{ ask_cancel, 5 }, { ask_image, 5 }, { ask_kernel, 5 }, { ask_daemon, 3 },
 };
 

@@ -18,6 +18,9 @@
 #include "wire/rpc.h"
 #include "wire/window.h"
 
+#define SIM_SSH_KEY \
+	"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7HvqvdSnEFjnNXV/fDDllER2Kvy4kcQR61iWEz5j0e"
+
 enum {
 	PIPE_BYTES = 131072, /* what a socket keeps for a reader who does not read */
 	NODE_PATH_BYTES = 160,

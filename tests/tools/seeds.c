@@ -12,6 +12,9 @@
 #include "tests/lib/samples.h"
 #include "wire/mark.h"
 
+#define SSH_KEY \
+	"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7HvqvdSnEFjnNXV/fDDllER2Kvy4kcQR61iWEz5j0e"
+
 enum { EACH = 4 };
 
 struct out {
@@ -221,6 +224,11 @@ static void files(struct out *o)
 			   "banger.home=/root banger.link=vsock reboot=k" },
 		{ "agent", "1me:staff\001me:x:1000:1000::/home/me:/bin/sh\n\001staff:x:50:me\n" },
 		{ "agent", "2 0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4242" },
+		{ "ssh", "0" SSH_KEY " me@host\n" },
+		{ "ssh", "0command=\"a \\\"b\",no-pty " SSH_KEY " banger-installed\n# x\n" },
+		{ "ssh", "1m.vm " SSH_KEY "\nn.vm " SSH_KEY "\n\001m.vm" },
+		{ "ssh", "2Host m.vm\n  User me\nHost n.vm\n  User you\n\001n.vm" },
+		{ "ssh", "3include = \"/x/config\" \nHost *\n  User a\001/x/config" },
 		{ "kernel", "kernel/drivers/net/virtio-net.ko.xz" },
 	};
 

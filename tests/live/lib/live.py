@@ -43,7 +43,7 @@ class Late(Exception):
 
 
 def the_input(name):
-    """The path of an input that tests/live/inputs made: debian, systemd, kernel."""
+    """The path of an input that tests/live/inputs made: debian, systemd, ssh, kernel."""
     link = INPUTS / name
     if not link.exists():
         raise Skip(f"{link.relative_to(TOP)} is not there; `make live` makes it")
@@ -155,7 +155,7 @@ class House:
         self.banger = str(self.bin / "banger")
         self.dir = Path(tempfile.mkdtemp(prefix="bl", dir="/tmp"))
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("BANGER_")}
-        for word, leaf in (("STATE", "s"), ("RUNTIME", "r"), ("CONFIG", "c")):
+        for word, leaf in (("STATE", "s"), ("RUNTIME", "r"), ("CONFIG", "c"), ("DATA", "d")):
             self.env[f"BANGER_{word}_DIR"] = str(self.dir / leaf)
         self.state, self.runtime = self.dir / "s", self.dir / "r"
         self.watchers = []
