@@ -2,7 +2,7 @@
 # cheap ones first and real machines last, so that one sum stands at the end.
 
 .PHONY: check-built check-programs
-CHECK_SUITES ?= unit torture foreign house fuzz sim live
+CHECK_SUITES ?= unit torture foreign house fuzz sim helper live
 
 check-built:
 	@$(MAKE) --no-print-directory check-programs
