@@ -97,6 +97,7 @@ objs = $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard $(addsuffix /*.c,$(1)))))
 objs_deep = $(patsubst %.c,$(O)/obj/%.o,$(sort $(shell find $(1) -name '*.c' -not -path 'actors/worker/*' 2>/dev/null)))
 
 $(O)/obj/runtime/base/build.o: $(O)/build-id
+CFLAGS_helper = -I/usr/include/libnl3
 CFLAGS_base = -DBUILD_VERSION='"$(VERSION)"' -DBUILD_COMMIT='"$(COMMIT)"' -DBUILD_TIME=$(SOURCE_DATE_EPOCH)
 # Every letter passes here several times: a tenth of its time for 10 KiB of code (make bench).
 CFLAGS_letter = $(if $(filter -O2,$(FLAVOUR)),-O3)
@@ -114,7 +115,8 @@ CLI_OBJS := $(WIRED) $(call objs,runtime/tree runtime/conf cli)
 LIBS_wire := -Wl,-Bstatic -lev -lmsgpackc -Wl,-Bdynamic -lm
 LIBS_daemon := -Wl,-Bstatic -lev -lmsgpackc -llmdb -lyaml -ljansson -Wl,-Bdynamic -lm -lpthread
 LIBS_cli := -Wl,-Bstatic -lev -lmsgpackc -lyaml -ljansson -Wl,-Bdynamic -lm
-LIBS_helper := -Wl,-Bstatic -lev -lmsgpackc -Wl,-Bdynamic -lm -lcap-ng -lseccomp
+LIBS_helper := -Wl,-Bstatic -lev -lmsgpackc -lnl-3 -Wl,-Bdynamic -lm -lcap-ng -lseccomp \
+	-lnftables -ljansson -lsystemd
 LIBS_worker := -Wl,-Bstatic -lev -lmsgpackc -ljansson -Wl,-Bdynamic -lm -larchive -lext2fs -lcom_err -lcrypto -lseccomp
 
 BIN := $(O)/bin

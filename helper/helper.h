@@ -16,6 +16,7 @@
 #include "proto/proto.h"
 
 struct ledger;
+struct network;
 
 /* Addresses are in host byte order. */
 struct subnet {
@@ -33,6 +34,7 @@ struct helper {
 	char state_path[1024], runtime_path[1024], jail_path[1024];
 	int state, runtime, jails;
 	struct ledger *ledger;
+	struct network *net;
 };
 
 /* places.c: finds and holds the three directories, refusing what somebody else could change. */

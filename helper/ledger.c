@@ -9,6 +9,7 @@
 #include "helper/ledger.h"
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -252,6 +253,14 @@ void ledger_close(struct ledger *l)
 }
 
 /* ---- use ---- */
+
+uint64_t ledger_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
 
 static void compact_when_worth_it(struct ledger *l)
 {

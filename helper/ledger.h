@@ -28,6 +28,9 @@ struct ledger;
 enum err ledger_open(int dir, const char *boot_id, struct ledger **ret, struct why *why) MUST_CHECK;
 void ledger_close(struct ledger *l);
 
+/* For an entry's `made`. */
+uint64_t ledger_now(void);
+
 /* Adds, or replaces the one of the same kind and name; in the file when it answers OK. */
 enum err ledger_note(struct ledger *l, const struct priv_entry *r, struct why *why) MUST_CHECK;
 /* Not there is fine. */

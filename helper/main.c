@@ -4,6 +4,7 @@
  *
  * What it launched and made goes on without it; the next start finds it in the ledger.
  */
+#include <fcntl.h>
 #include <getopt.h>
 #include <pwd.h>
 #include <signal.h>
@@ -15,7 +16,10 @@
 #include "base/text.h"
 #include "helper/call.h"
 #include "helper/ledger.h"
+#include "helper/net.h"
+#include "helper/undo.h"
 #include "proto/check.h"
+#include "sys/beneath.h"
 #include "sys/process.h"
 
 enum { LISTEN_FD = 3 };
@@ -29,12 +33,14 @@ static const char usage_text[] =
 	"  --jail-base DIR     jails of machines, and the ledger (/var/lib/banger-helper)\n"
 	"  --owner-uid UID     who may use it, besides root\n"
 	"  --subnet CIDR       addresses of machines, prefix 16 to 30 (" SUBNET_DEFAULT ")\n"
+	"  --teardown          take away all that the helper made on this host, and end\n"
 	"  --version           print the version tuple\n";
 
 struct setup {
 	struct helper h;
 	struct door *door;
 	const char *socket;
+	bool teardown;
 	struct sigwatch term, interrupt;
 };
 
@@ -96,6 +102,7 @@ enum {
 	OPT_STATE = 'd',
 	OPT_RUNTIME = 'r',
 	OPT_JAILS = 'j',
+	OPT_TEARDOWN = 't',
 	OPT_VERSION = 'v',
 	OPT_HELP = 'h'
 };
@@ -118,6 +125,8 @@ static bool take_option(struct setup *s, int o, bool *owner)
 		return set_path(h->runtime_path, sizeof(h->runtime_path), optarg);
 	case OPT_JAILS:
 		return set_path(h->jail_path, sizeof(h->jail_path), optarg);
+	case OPT_TEARDOWN:
+		return s->teardown = true;
 	default:
 		return false;
 	}
@@ -129,8 +138,9 @@ static int parse(struct setup *s, int argc, char **argv)
 	static const struct option options[] = { { "owner-uid", 1, NULL, OPT_OWNER },
 		{ "subnet", 1, NULL, OPT_SUBNET }, { "socket", 1, NULL, OPT_SOCKET },
 		{ "state-dir", 1, NULL, OPT_STATE }, { "runtime-dir", 1, NULL, OPT_RUNTIME },
-		{ "jail-base", 1, NULL, OPT_JAILS }, { "version", 0, NULL, OPT_VERSION },
-		{ "help", 0, NULL, OPT_HELP }, { NULL, 0, NULL, 0 } };
+		{ "jail-base", 1, NULL, OPT_JAILS }, { "teardown", 0, NULL, OPT_TEARDOWN },
+		{ "version", 0, NULL, OPT_VERSION }, { "help", 0, NULL, OPT_HELP },
+		{ NULL, 0, NULL, 0 } };
 	bool owner = false;
 	int o;
 
@@ -174,29 +184,79 @@ static enum err get_listener(struct setup *s, int *ret, struct why *why)
 	return places_listen(s->socket, s->h.owner, s->h.owner_gid, ret, why);
 }
 
-static enum err open_all(struct setup *s, struct why *why)
+/* One helper at a time has the ledger; the lock ends with the process, however it ends. */
+static enum err lock(const struct setup *s, struct why *why)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open_beneath(s->h.jails, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+
+	if (fd >= 0 && fcntl(fd, F_SETLK, &l) == 0)
+		return OK; /* stays open */
+	if (fd >= 0 && (errno == EAGAIN || errno == EACCES))
+		return fail(why, ERR_busy, "another helper uses %s", s->h.jail_path);
+	return fail_errno(why, "cannot lock %s", s->h.jail_path);
+}
+
+/* What a helper needs that serves nobody yet. */
+static enum err open_parts(struct setup *s, struct why *why)
 {
 	char boot_id[37];
-	int listener = -1;
 	enum err e = confine_early(why);
 
 	if (!e)
 		e = places_open(&s->h, why);
+	if (!e)
+		e = lock(s, why);
 	if (!e && !host_boot_id(boot_id))
 		e = fail_errno(why, "cannot read the host's boot id");
 	if (!e)
 		e = ledger_open(s->h.jails, boot_id, &s->h.ledger, why);
+	if (!e)
+		e = net_open(&s->h, why);
+	return e;
+}
+
+static enum err open_all(struct setup *s, struct why *why)
+{
+	int listener = -1;
+	enum err e = open_parts(s, why);
+
 	if (!e)
 		e = loop_new(&s->h.loop, why);
 	if (!e)
 		e = get_listener(s, &listener, why);
 	if (!e)
 		e = confine_ready(why);
-	if (!e)
+	if (!e) {
+		undo_mend_all(&s->h);
 		e = door_open(&s->h, listener, &s->door, why);
+	}
 	if (e)
 		fd_done(&listener);
 	return e;
+}
+
+static void tell_cannot(const struct why *why)
+{
+	log_line(LOG_ERROR, "helper", "cannot start", "why", why->text, "hint",
+		why->hint[0] ? why->hint : NULL, NULL);
+}
+
+static int teardown(struct setup *s)
+{
+	struct why why;
+	bool all;
+
+	if (open_parts(s, &why) || confine_ready(&why)) {
+		tell_cannot(&why);
+		return 1;
+	}
+	all = undo_everything(&s->h);
+	net_close(&s->h);
+	ledger_close(s->h.ledger);
+	log_line(all ? LOG_INFO : LOG_ERROR, "helper",
+		all ? "everything taken away" : "something stays", NULL);
+	return all ? 0 : 1;
 }
 
 static int serve(struct setup *s)
@@ -204,8 +264,7 @@ static int serve(struct setup *s)
 	struct why why;
 
 	if (open_all(s, &why)) {
-		log_line(LOG_ERROR, "helper", "cannot start", "why", why.text, "hint",
-			why.hint[0] ? why.hint : NULL, NULL);
+		tell_cannot(&why);
 		return 1;
 	}
 	sigwatch_start(s->h.loop, &s->term, SIGTERM, on_signal, s);
@@ -216,6 +275,7 @@ static int serve(struct setup *s)
 	door_close(s->door);
 	sigwatch_stop(&s->term);
 	sigwatch_stop(&s->interrupt);
+	net_close(&s->h);
 	loop_free(s->h.loop);
 	ledger_close(s->h.ledger);
 	return 0;
@@ -240,5 +300,5 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	find_group(&s.h);
-	return serve(&s);
+	return s.teardown ? teardown(&s) : serve(&s);
 }
