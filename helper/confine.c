@@ -1,9 +1,9 @@
 /*
  * confine.c - what the helper gives up, when, and why.
  *
- * early: nothing of whoever started it is left: no environment, no extra descriptors, no core.
- * ready: what it must have is open. Capabilities shrink to those that its verbs use, no new ones
- *   come by exec, and system calls that no verb and no VMM needs end whoever makes them.
+ * early: a umask of our own, no core.
+ * ready: what it must have is open. The environment goes, capabilities shrink to those that its
+ *   verbs use, no new ones come by exec, and system calls that no verb and no VMM needs end whoever makes them.
  * plain: a child that parses what owner or guest wrote: nobody's uid, no capability, and only system
  *   calls on what is open already.
  */
@@ -74,6 +74,7 @@ enum err confine_ready(struct why *why)
 {
 	bool have[COUNT(needed)];
 
+	clearenv(); /* what systemd said in it has been read; no library shall be led by it */
 	/* a container may hold some back; the verb that needs one then says so */
 	for (size_t i = 0; i < COUNT(needed); i++)
 		have[i] = capng_have_capability(CAPNG_PERMITTED, needed[i]);

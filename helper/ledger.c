@@ -83,6 +83,7 @@ static enum err keep(struct ledger *l, const struct priv_entry *r, struct why *w
 	if (!e)
 		return fail(why, ERR_no_memory, "no memory for the ledger");
 	e->mem.max = RECORD_MAX;
+	e->mem.block = 64; /* there may be thousands, of a few words each */
 	make_key(e->key, sizeof(e->key), r->kind, r->name);
 	err = shape_copy(&shape_priv_entry, r, &e->r, &e->mem, why);
 	old = find(l, r->kind, r->name);

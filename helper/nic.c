@@ -72,6 +72,8 @@ enum err nics_open(struct nics **ret, struct why *why)
 		return failed(why, r, "open a netlink socket");
 	}
 	nl_socket_disable_auto_ack(n->sock); /* said per message */
+	nl_socket_disable_msg_peek(n->sock); /* the kernel's parts are never larger than this: */
+	nl_socket_set_msg_buf_size(n->sock, 32768);
 	nl_socket_modify_cb(n->sock, NL_CB_MSG_IN, NL_CB_CUSTOM, from_kernel, NULL);
 	*ret = n;
 	return OK;
@@ -132,7 +134,7 @@ static int talk(struct nics *n, struct nl_msg *m, int bad)
 	if (m)
 		nlmsg_hdr(m)->nlmsg_flags |= NLM_F_ACK;
 	r = put(n, m, bad);
-	return r < 0 ? r : in_step(n, MIN(nl_wait_for_ack(n->sock), 0));
+	return r < 0 ? r : in_step(n, nl_wait_for_ack(n->sock));
 }
 
 static enum err say(struct nics *n, struct nl_msg *m, int bad, const char *what, struct why *why)

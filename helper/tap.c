@@ -33,6 +33,7 @@ static enum err join(
 {
 	struct nics *n = h->net->nics;
 	struct nft_batch batch;
+	struct nic nic;
 	enum err e;
 
 	nft_batch_init(&batch);
@@ -42,7 +43,7 @@ static enum err join(
 		e = nic_join(n, t->index, b->index, why);
 	if (!e)
 		e = nic_up(n, t->index, why);
-	if (e == ERR_not_found)
+	if (e && nic_find(n, NULL, b->index, &nic, NULL) == ERR_not_found)
 		e = fail_field(why, ERR_conflict, "bridge",
 			"bridge %s is gone; priv.ensure_bridge makes it anew", b->name);
 	return e;

@@ -127,7 +127,7 @@ class Rig:
             os.chown(directory, OWNER, OWNER)
         self.socket = self.base / "door" / "helper.sock"
         self.log_path = self.base / "helper.log"
-        self.child, self.clients = None, []
+        self.child, self.clients, self.ended = None, [], False
         self.start()
 
     def flags(self):
@@ -135,8 +135,19 @@ class Rig:
                 "--runtime-dir", str(self.runtime), "--jail-base", str(self.jails),
                 "--owner-uid", str(OWNER), "--subnet", SUBNET]
 
+    def teardown(self):
+        """Ends the helper, and lets it take away all that it made; the exit status."""
+        if self.child.poll() is None:
+            self.stop()
+        with open(self.log_path, "ab") as log:
+            done = subprocess.run([str(HELPER), *self.flags(), "--teardown"], stderr=log,
+                                  stdout=log, stdin=subprocess.DEVNULL, timeout=60, check=False)
+        self.ended = True
+        return done.returncode
+
     def start(self):
         """Starts the helper and waits until it says that it is ready."""
+        self.ended = False
         self.log_path.touch()
         seen = self.log_path.read_text().count("helper: ready")
         with open(self.log_path, "ab") as log:
@@ -251,7 +262,7 @@ def one(number, name, test):
     try:
         rig = Rig()
         test(rig)
-        assert rig.child.poll() is None, f"the helper ended with {rig.child.returncode}"
+        assert rig.ended or rig.child.poll() is None, f"the helper ended with {rig.child.returncode}"
         assert "ERROR: AddressSanitizer" not in rig.log() and "runtime error" not in rig.log()
         print(f"ok {number} - {name}", flush=True)
         return True
@@ -262,6 +273,19 @@ def one(number, name, test):
         signal.alarm(0)
         if rig:
             rig.close()
+            wipe()
+
+
+def wipe():
+    """What a test left in the namespace is not the next one's."""
+    rows = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    names = [row.split(":")[1].split("@")[0].strip() for row in rows.splitlines()]
+    for name in names:  # in a group: one by one each waits for the kernel
+        if name != "lo":
+            subprocess.run(["ip", "link", "set", name, "group", "77"], check=False)
+    subprocess.run(["ip", "link", "del", "group", "77"], capture_output=True, check=False)
+    subprocess.run(["nft", "flush", "ruleset"], capture_output=True, check=False)
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
 
 
 def main(tests):
