@@ -188,6 +188,18 @@ static void answer(struct call *c, struct bytes text)
 	call_done(c, &r);
 }
 
+/*
+ * A child that failed has taken away what it made. One that was ended has not: then the entry stays,
+ * and the next request, or start, goes on from there.
+ */
+static void forget_fresh(const struct job *j)
+{
+	struct nic nic;
+
+	if (j->fresh && nic_find(j->h->net->nics, j->want.name, 0, &nic, NULL) == ERR_not_found)
+		(void)ledger_forget(j->h->ledger, priv_thing_bridge, j->want.name, NULL);
+}
+
 static void done(void *ctx, const struct why *failure, struct bytes result, int fd UNUSED)
 {
 	struct job *j = ctx;
@@ -198,8 +210,7 @@ static void done(void *ctx, const struct why *failure, struct bytes result, int 
 	if (failure) {
 		why = *failure;
 		e = why.code;
-		if (j->fresh) /* what the child had made it took away */
-			(void)ledger_forget(h->ledger, priv_thing_bridge, j->want.name, NULL);
+		forget_fresh(j);
 	} else if (result.n < sizeof(j->want.index)) {
 		e = fail(&why, ERR_internal, "the bridge's child told nothing");
 	} else {
@@ -272,8 +283,8 @@ void bridge_act(struct call *c, const void *body)
 	e = plan(j, body, &why);
 	if (!e) {
 		e = task_start(c->h, &spec, done, j, &why);
-		if (e && j->fresh)
-			(void)ledger_forget(c->h->ledger, priv_thing_bridge, j->want.name, NULL);
+		if (e)
+			forget_fresh(j);
 	}
 	if (e) {
 		call_fail(c, &why);

@@ -35,3 +35,13 @@ TORTURE_OBJS_house := $(call objs,runtime/actor)
 TORTURE_OBJS_conf := $(call objs,runtime/conf)
 TORTURE_LIBS_conf := -lyaml
 TORTURE_OBJS_tree := $(call objs,runtime/tree)
+
+# The table of the helper's verbs brings all that serves them.
+HELPER_PARTS := $(filter-out %/main.o,$(call objs,helper))
+TOOL_OBJS_privdoc := $(HELPER_PARTS)
+TOOL_LIBS_privdoc := $(LIBS_helper)
+TOOL_LIBS_resolved := -lsystemd
+FUZZ_OBJS_priv := $(HELPER_PARTS)
+FUZZ_LIBS_priv := $(LIBS_helper)
+UNIT_OBJS_ledger := $(O)/obj/helper/ledger.o
+TORTURE_OBJS_ledger := $(O)/obj/helper/ledger.o

@@ -4,7 +4,7 @@
 # tests/fuzz/NAME.c. It links with tests/lib, with what every program has (WIRED), and with what
 # its own line adds, in any make/*.mk:
 #	UNIT_OBJS_NAME := $(call objs,runtime/conf)	UNIT_LIBS_NAME := -lyaml
-# and the same with TORTURE_ and FUZZ_. Programs report in TAP; tests/run runs them and counts.
+# and the same with TORTURE_, FUZZ_ and TOOL_. Programs report in TAP; tests/run runs them and counts.
 
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 FUZZ_SECONDS ?= 60
@@ -48,10 +48,10 @@ $(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $$(FUZZ_OBJS_$$*) $(TEST_LIB) $(WIRED
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(FUZZ_LIBS_$*) $(LIBS_wire)
 
-$(O)/tests/tools/%: $(O)/obj/tests/tools/%.o $(TEST_LIB) $(WIRED_LIB)
+$(O)/tests/tools/%: $(O)/obj/tests/tools/%.o $$(TOOL_OBJS_$$*) $(TEST_LIB) $(WIRED_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LIBS_wire)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(TOOL_LIBS_$*) $(LIBS_wire)
 
 .PRECIOUS: $(O)/obj/tests/%.o
 .PHONY: unit unit-bins torture torture-bins foreign foreign-bins fuzz fuzz-bins house lint docs

@@ -37,8 +37,8 @@ class Refused(Exception):
 
     def __init__(self, error):
         super().__init__(f"{error.get('code')} ({error.get('field')}): {error.get('message')}")
-        self.code, self.field, self.message = (
-            error.get("code"), error.get("field"), error.get("message"))
+        self.code, self.field, self.message, self.hint = (
+            error.get(key) for key in ("code", "field", "message", "hint"))
 
 
 class Closed(Exception):
@@ -127,7 +127,7 @@ class Rig:
             os.chown(directory, OWNER, OWNER)
         self.socket = self.base / "door" / "helper.sock"
         self.log_path = self.base / "helper.log"
-        self.child, self.clients, self.ended = None, [], False
+        self.child, self.clients, self.ended, self.wrap = None, [], False, []
         self.start()
 
     def flags(self):
@@ -151,7 +151,7 @@ class Rig:
         self.log_path.touch()
         seen = self.log_path.read_text().count("helper: ready")
         with open(self.log_path, "ab") as log:
-            self.child = subprocess.Popen([str(HELPER), *self.flags()], stderr=log, stdout=log,
+            self.child = subprocess.Popen([*self.wrap, str(HELPER), *self.flags()], stderr=log, stdout=log,
                                           stdin=subprocess.DEVNULL)
         self.wait_for(lambda: self.log_path.read_text().count("helper: ready") > seen,
                       "the helper did not get ready")
