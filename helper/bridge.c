@@ -2,10 +2,11 @@
  * bridge.c - priv.ensure_bridge: the bridge with its address, banger's nft tables, and forwarding,
  * in that order, so that nothing is forwarded that the tables do not judge.
  *
- * Looking at the host (its routes, somebody else's rules) takes as long as the host is big, so it is
- * done in a child, and with it all that the bridge itself needs. A bridge is ours by the ledger: by
- * its index, or, when a crash came before that was noted, by the hardware address that was chosen
- * for it. It keeps that address: else it would take those of its ports, and guests would lose it.
+ * Looking at the host (its routes, somebody else's rules) takes as long as the host is big, so it
+ * is done in a child, and with it all that the bridge itself needs. A bridge is ours by the ledger:
+ * by its index, or, when a crash came before that was noted, by the hardware address that was
+ * chosen for it. It keeps that address: else it would take those of its ports, and guests would
+ * lose it.
  */
 #include <sys/random.h>
 
@@ -189,8 +190,8 @@ static void answer(struct call *c, struct bytes text)
 }
 
 /*
- * A child that failed has taken away what it made. One that was ended has not: then the entry stays,
- * and the next request, or start, goes on from there.
+ * A child that failed has taken away what it made. One that was ended has not: then the entry
+ * stays, and the next request, or start, goes on from there.
  */
 static void forget_fresh(const struct job *j)
 {

@@ -3,9 +3,10 @@
  *
  * early: a umask of our own, no core.
  * ready: what it must have is open. The environment goes, capabilities shrink to those that its
- *   verbs use, no new ones come by exec, and system calls that no verb and no VMM needs end whoever makes them.
- * plain: a child that parses what owner or guest wrote: nobody's uid, no capability, and only system
- *   calls on what is open already.
+ *   verbs use, no new ones come by exec, and system calls that no verb and no VMM needs end whoever
+ *   makes them.
+ * plain: a child that parses what owner or guest wrote: nobody's uid, no capability, and only
+ *   system calls on what is open already.
  */
 #include "helper/task.h" /* first: a header of seccomp's takes a name of libev's */
 

@@ -2,9 +2,9 @@
  * helper/net.h - bridge, taps and rules: what the files of the network share.
  *
  * In the ledger:	kind	name		number		detail
- *			bridge	its name	its index	its MAC, address and prefix
- *			tap	its name	its index	its bridge, and the address bound to it
- *			nat	an address	-		its tap, and `out` where it may go out
+ *			bridge	its name	its index	MAC, address and prefix
+ *			tap	its name	its index	its bridge, the address bound to it
+ *			nat	an address	-		its tap; `out`: it may go out
  *			nat	tables		-		banger's nft tables were made
  *			forward	ip_forward	-		what it was
  * The nft tables can be made anew from it at any time, and are, whenever one change fails.

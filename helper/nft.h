@@ -41,8 +41,8 @@ enum err nft_run(struct nft *n, const struct nft_batch *b, struct why *why) MUST
 enum err nft_present(struct nft *n, bool *ret, struct why *why) MUST_CHECK;
 
 /*
- * What of somebody else's rules keeps guests of the bridge from reaching outside: fn gets a sentence
- * with the rule that is missing, for each chain that drops what it does not know.
+ * What of somebody else's rules keeps guests of the bridge from reaching outside: fn gets a
+ * sentence with the rule that is missing, for each chain that drops what it does not know.
  */
 enum err nft_foreign(struct nft *n, const char *bridge, void (*fn)(void *ctx, const char *sentence),
 	void *ctx, struct why *why) MUST_CHECK;

@@ -30,7 +30,7 @@ void nics_close(struct nics *n);
 enum err nic_find(
 	struct nics *n, const char *name, int index, struct nic *ret, struct why *why) MUST_CHECK;
 
-/* A bridge with that hardware address, which stays; it is down. ERR_exists when the name is taken. */
+/* A bridge with that hardware address, which stays; it is down. ERR_exists: the name is taken. */
 enum err nic_make_bridge(
 	struct nics *n, const char *name, const uint8_t mac[MAC_BYTES], struct why *why) MUST_CHECK;
 /* Up, without an IPv6 address of its own making. */

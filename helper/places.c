@@ -60,7 +60,8 @@ static enum err open_root_place(const char *path, mode_t mode, int *ret, struct 
 		return fail_errno(why, "cannot open directory %s", path);
 	if (st.st_uid != 0 || st.st_mode & 022)
 		return fail(why, ERR_denied,
-			"directory %s must be root's and writable by nobody else (uid %u, mode %04o)",
+			"directory %s must be root's and writable by nobody else (uid %u, mode "
+			"%04o)",
 			path, (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
 	*ret = take_fd(&fd);
 	return OK;

@@ -12,7 +12,8 @@
  *			drop
  *		}
  *		chain to_guests { ct state established,related accept; drop; }
- *		chain to_host { ct state established,related accept; icmp type echo-request accept; drop; }
+ *		chain to_host { ct state established,related accept;
+ *			icmp type echo-request accept; drop; }
  *		chain forward { type filter hook forward priority 0; policy accept;
  *			iifname @bridges jump from_guests; oifname @bridges jump to_guests; }
  *		chain input { type filter hook input priority 0; policy accept;
@@ -40,10 +41,12 @@
 #define HELPER_RULES_H
 
 #define R_CHAIN(family, name) \
-	"{\"add\":{\"chain\":{\"family\":\"" family "\",\"table\":\"banger\",\"name\":\"" name "\"}}},"
+	"{\"add\":{\"chain\":{\"family\":\"" family "\",\"table\":\"banger\",\"name\":\"" name \
+	"\"}}},"
 #define R_HOOK(family, name, type, hook, prio) \
 	"{\"add\":{\"chain\":{\"family\":\"" family "\",\"table\":\"banger\",\"name\":\"" name \
-	"\",\"type\":\"" type "\",\"hook\":\"" hook "\",\"prio\":" prio ",\"policy\":\"accept\"}}},"
+	"\",\"type\":\"" type "\",\"hook\":\"" hook "\",\"prio\":" prio \
+	",\"policy\":\"accept\"}}},"
 #define R_SET(family, name, type) \
 	"{\"add\":{\"set\":{\"family\":\"" family "\",\"table\":\"banger\",\"name\":\"" name \
 	"\",\"type\":" type "}}},"
@@ -62,59 +65,57 @@
 #define R_DROP "{\"drop\":null}"
 #define R_GO(how, chain) "{\"" how "\":{\"target\":\"" chain "\"}}"
 
-#define RULES_INET                                                                               \
-	R_SET("inet", "bridges", "\"ifname\"")                                                   \
-	R_SET("inet", "out", "\"ipv4_addr\"")                                                    \
-	R_CHAIN("inet", "from_guests")                                                           \
-	R_CHAIN("inet", "to_guests")                                                             \
-	R_CHAIN("inet", "to_host")                                                               \
-	R_RULE("inet", "from_guests",                                                            \
-		R_MATCH("==", R_META("oifname"), "\"@bridges\"") R_DROP)                         \
-	R_RULE("inet", "from_guests",                                                            \
-		R_MATCH("==", R_FIELD("ip", "daddr"),                                            \
-			"{\"prefix\":{\"addr\":\"169.254.0.0\",\"len\":16}}") R_DROP)            \
-	R_RULE("inet", "from_guests",                                                            \
-		R_MATCH("==", R_FIELD("ip", "saddr"), "\"@out\"") R_ACCEPT)                      \
-	R_RULE("inet", "from_guests", R_DROP)                                                    \
-	R_RULE("inet", "to_guests", R_ANSWERS)                                                   \
-	R_RULE("inet", "to_guests", R_DROP)                                                      \
-	R_RULE("inet", "to_host", R_ANSWERS)                                                     \
-	R_RULE("inet", "to_host",                                                                \
-		R_MATCH("==", R_FIELD("icmp", "type"), "\"echo-request\"") R_ACCEPT)             \
-	R_RULE("inet", "to_host", R_DROP)                                                        \
-	R_HOOK("inet", "forward", "filter", "forward", "0")                                      \
-	R_RULE("inet", "forward",                                                                \
-		R_MATCH("==", R_META("iifname"), "\"@bridges\"") R_GO("jump", "from_guests"))    \
-	R_RULE("inet", "forward",                                                                \
-		R_MATCH("==", R_META("oifname"), "\"@bridges\"") R_GO("jump", "to_guests"))      \
-	R_HOOK("inet", "input", "filter", "input", "0")                                          \
-	R_RULE("inet", "input",                                                                  \
-		R_MATCH("==", R_META("iifname"), "\"@bridges\"") R_GO("jump", "to_host"))        \
-	R_HOOK("inet", "nat", "nat", "postrouting", "100")                                       \
-	R_RULE("inet", "nat",                                                                    \
-		R_MATCH("==", R_FIELD("ip", "saddr"), "\"@out\"")                                \
+#define RULES_INET \
+	R_SET("inet", "bridges", "\"ifname\"") \
+	R_SET("inet", "out", "\"ipv4_addr\"") \
+	R_CHAIN("inet", "from_guests") \
+	R_CHAIN("inet", "to_guests") \
+	R_CHAIN("inet", "to_host") \
+	R_RULE("inet", "from_guests", R_MATCH("==", R_META("oifname"), "\"@bridges\"") R_DROP) \
+	R_RULE("inet", "from_guests", \
+		R_MATCH("==", R_FIELD("ip", "daddr"), \
+			"{\"prefix\":{\"addr\":\"169.254.0.0\",\"len\":16}}") R_DROP) \
+	R_RULE("inet", "from_guests", R_MATCH("==", R_FIELD("ip", "saddr"), "\"@out\"") R_ACCEPT) \
+	R_RULE("inet", "from_guests", R_DROP) \
+	R_RULE("inet", "to_guests", R_ANSWERS) \
+	R_RULE("inet", "to_guests", R_DROP) \
+	R_RULE("inet", "to_host", R_ANSWERS) \
+	R_RULE("inet", "to_host", \
+		R_MATCH("==", R_FIELD("icmp", "type"), "\"echo-request\"") R_ACCEPT) \
+	R_RULE("inet", "to_host", R_DROP) \
+	R_HOOK("inet", "forward", "filter", "forward", "0") \
+	R_RULE("inet", "forward", \
+		R_MATCH("==", R_META("iifname"), "\"@bridges\"") R_GO("jump", "from_guests")) \
+	R_RULE("inet", "forward", \
+		R_MATCH("==", R_META("oifname"), "\"@bridges\"") R_GO("jump", "to_guests")) \
+	R_HOOK("inet", "input", "filter", "input", "0") \
+	R_RULE("inet", "input", \
+		R_MATCH("==", R_META("iifname"), "\"@bridges\"") R_GO("jump", "to_host")) \
+	R_HOOK("inet", "nat", "nat", "postrouting", "100") \
+	R_RULE("inet", "nat", \
+		R_MATCH("==", R_FIELD("ip", "saddr"), "\"@out\"") \
 			R_MATCH("!=", R_META("oifname"), "\"@bridges\"") "{\"masquerade\":null}")
 
 #define R_OWN(chain, dev, protocol, field) \
-	R_RULE("bridge", chain,            \
+	R_RULE("bridge", chain, \
 		R_MATCH("==", R_PAIR(R_META(dev), R_FIELD(protocol, field)), "\"@own\"") R_ACCEPT)
 
-#define RULES_BRIDGE                                                                             \
-	R_SET("bridge", "taps", "\"ifname\"")                                                    \
-	R_SET("bridge", "own", "[\"ifname\",\"ipv4_addr\"]")                                     \
-	R_CHAIN("bridge", "from_tap")                                                            \
-	R_CHAIN("bridge", "to_tap")                                                              \
-	R_OWN("from_tap", "iifname", "ip", "saddr")                                              \
-	R_OWN("from_tap", "iifname", "arp", "saddr ip")                                          \
-	R_RULE("bridge", "from_tap", R_DROP)                                                     \
-	R_OWN("to_tap", "oifname", "ip", "daddr")                                                \
-	R_OWN("to_tap", "oifname", "arp", "daddr ip")                                            \
-	R_RULE("bridge", "to_tap", R_DROP)                                                       \
-	R_HOOK("bridge", "ports", "filter", "prerouting", "-300")                                \
-	R_RULE("bridge", "ports",                                                                \
-		R_MATCH("==", R_META("iifname"), "\"@taps\"") R_GO("goto", "from_tap"))          \
-	R_HOOK("bridge", "out", "filter", "output", "0")                                         \
-	R_RULE("bridge", "out",                                                                  \
+#define RULES_BRIDGE \
+	R_SET("bridge", "taps", "\"ifname\"") \
+	R_SET("bridge", "own", "[\"ifname\",\"ipv4_addr\"]") \
+	R_CHAIN("bridge", "from_tap") \
+	R_CHAIN("bridge", "to_tap") \
+	R_OWN("from_tap", "iifname", "ip", "saddr") \
+	R_OWN("from_tap", "iifname", "arp", "saddr ip") \
+	R_RULE("bridge", "from_tap", R_DROP) \
+	R_OWN("to_tap", "oifname", "ip", "daddr") \
+	R_OWN("to_tap", "oifname", "arp", "daddr ip") \
+	R_RULE("bridge", "to_tap", R_DROP) \
+	R_HOOK("bridge", "ports", "filter", "prerouting", "-300") \
+	R_RULE("bridge", "ports", \
+		R_MATCH("==", R_META("iifname"), "\"@taps\"") R_GO("goto", "from_tap")) \
+	R_HOOK("bridge", "out", "filter", "output", "0") \
+	R_RULE("bridge", "out", \
 		R_MATCH("==", R_META("oifname"), "\"@taps\"") R_GO("goto", "to_tap"))
 
 #endif

@@ -8,7 +8,8 @@ check-built:
 	@$(MAKE) --no-print-directory check-programs
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) $(CHECK_SUITES)
 
-check-programs: all $(O)/tests/tools/protodoc $(O)/tests/tools/standin
+check-programs: all $(O)/tests/tools/protodoc $(O)/tests/tools/privdoc \
+		$(O)/tests/tools/standin $(O)/tests/tools/resolved
 	$(SAN_MAKE) unit-bins torture-bins foreign-bins
 	$(call FUZZ_MAKE,) build/fuzz/tests/tools/seeds
 	$(call FUZZ_MAKE,fuzzer$(comma)) fuzz-bins

@@ -86,13 +86,15 @@ fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) fuzz
 
 PROTODOC := $(O)/tests/tools/protodoc
+PRIVDOC := $(O)/tests/tools/privdoc
 
-docs: $(PROTODOC)
+docs: $(PROTODOC) $(PRIVDOC)
 	@mkdir -p docs
 	$(PROTODOC) > docs/protocol.md
+	$(PRIVDOC) > docs/privileges.md
 
 # An actor that does not compile is a fault of its own among the others.
-house: $(PROTODOC) $(INC_DONE)
+house: $(PROTODOC) $(PRIVDOC) $(INC_DONE)
 	-@$(MAKE) --no-print-directory -ks $(call objs_deep,actors) >/dev/null 2>&1
 	$(RUN) house
 

@@ -36,8 +36,8 @@ static void write_seed(struct out *o, const char *target, const void *p, size_t 
 }
 
 /* head, then the object: for the targets that begin with bytes of their own. */
-static void with_head(struct out *o, const char *target, const char *head, size_t head_n,
-	const void *p, size_t n)
+static void with_head(
+	struct out *o, const char *target, const char *head, size_t head_n, const void *p, size_t n)
 {
 	own_buf b = { .max = 4 * MiB };
 
@@ -88,6 +88,26 @@ static void frames(struct out *o)
 		buf_add(&b, "\x94\x01\x01\xc0\x80", 5);
 		write_seed(o, "rpc", b.p, b.n);
 		arena_done(&a);
+	}
+}
+
+/* Requests to the root helper, behind the method's place among its methods. */
+static void requests(struct out *o)
+{
+	for (unsigned i = LETTER_priv_ping; i < LETTER_COUNT; i++) {
+		bool priv = strncmp(letter_kinds[i].method, "priv.", 5) == 0;
+
+		for (uint64_t round = 0; priv && round < EACH; round++) {
+			own_buf b = { .p = NULL };
+			char head = (char)(i - LETTER_priv_ping);
+			struct arena a;
+			struct gen g = { i * EACH + round, &a };
+
+			arena_init(&a, 0);
+			must(gen_packed(&g, letter_kinds[i].in, &b));
+			with_head(o, "priv", &head, 1, b.p, b.n);
+			arena_done(&a);
+		}
 	}
 }
 
@@ -162,6 +182,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	shapes(&o);
+	requests(&o);
 	frames(&o);
 	text(&o);
 	marks(&o);
