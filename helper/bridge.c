@@ -22,6 +22,7 @@ struct job {
 	struct call *call;
 	struct bridge_entry want;
 	uint32_t old_addr; /* 0: as wanted, or none */
+	unsigned old_bits;
 	bool fresh; /* the ledger did not know it */
 };
 
@@ -153,7 +154,7 @@ static enum err work(void *arg, struct buf *result, int *ret_fd UNUSED, struct w
 	if (e)
 		return e;
 	if (j->old_addr)
-		e = nic_address(n, nic.index, j->old_addr, w->bits, false, why);
+		e = nic_address(n, nic.index, j->old_addr, j->old_bits, false, why);
 	if (!e)
 		e = nic_address(n, nic.index, w->addr, w->bits, true, why);
 	if (!e)
@@ -258,8 +259,10 @@ static enum err plan(struct job *j, const struct priv_bridge *q, struct why *why
 	}
 	memcpy(j->want.mac, old.mac, MAC_BYTES);
 	j->want.index = old.index;
-	if (old.addr != j->want.addr)
+	if (old.addr != j->want.addr || old.bits != j->want.bits) {
 		j->old_addr = old.addr;
+		j->old_bits = old.bits;
+	}
 	if (nic_find(j->h->net->nics, q->bridge, 0, &nic, NULL) == ERR_not_found)
 		j->want.index = 0; /* somebody deleted it: it is made anew */
 	return OK;

@@ -80,10 +80,12 @@ enum err confine_ready(struct why *why)
 	for (size_t i = 0; i < COUNT(needed); i++)
 		have[i] = capng_have_capability(CAPNG_PERMITTED, needed[i]);
 	capng_clear(CAPNG_SELECT_BOTH);
-	for (size_t i = 0; i < COUNT(needed); i++)
+	for (size_t i = 0; i < COUNT(needed); i++) {
+		unsigned sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET;
+
 		if (have[i])
-			capng_update(CAPNG_ADD,
-				CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, needed[i]);
+			capng_update(CAPNG_ADD, (capng_type_t)sets, needed[i]);
+	}
 	if (capng_apply(CAPNG_SELECT_BOTH) < 0)
 		return fail(why, ERR_denied, "cannot shrink the capabilities; is this root?");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -128,7 +128,7 @@ lint-clang:
 
 lint-tidy: $(INC_DONE)
 	@printf '%s\n' $(filter-out %/build.c,$(LINT_SRC)) | xargs -P$(shell nproc) -n8 sh -c \
-		'clang-tidy --quiet "$$@" -- -std=gnu17 -D_GNU_SOURCE -I$(INC)/tests 2>/dev/null' tidy
+		'clang-tidy --quiet "$$@" -- -std=gnu17 -D_GNU_SOURCE -I$(INC)/tests $(CFLAGS_helper) 2>/dev/null' tidy
 
 lint-cppcheck: $(INC_DONE)
 	@cppcheck --std=c11 --enable=warning,performance,portability --inline-suppr -q \

@@ -265,6 +265,57 @@ def an_address_has_one_tap(rig):
     assert own() == before and element("inet", "out") == "[]"
 
 
+def forwarding_comes_back(rig):
+    """What ip_forward was comes back with the last thing, whatever happened between; 1 stays 1"""
+    for value in ("0", "1"):
+        Path("/proc/sys/net/ipv4/ip_forward").write_text(value)
+        bridge(rig)
+        bridge(rig)
+        rig.restart()
+        tap(rig, "bngr-a", "10.87.48.2")
+        assert forwarding() == "1"
+        assert rig.teardown() == 0
+        assert forwarding() == value and set(links()) == {"lo"} and rules(True) == "[]"
+        assert rig.teardown() == 0  # there is nothing to do
+        rig.start()
+
+
+def another_subnet(rig):
+    """A helper that was given another subnet moves the bridge there, and refuses the old one"""
+    bridge(rig)
+    rig.stop()
+    rig.subnet = "10.99.0.0/24"
+    rig.start()
+    rig.refused("invalid_value", "address", "priv.ensure_bridge", bridge=BRIDGE, address=ADDRESS)
+    bridge(rig, address="10.99.0.1/24")
+    shown = sh(f"ip -4 addr show {BRIDGE}")
+    assert "10.99.0.1/24" in shown and "10.87" not in shown
+    rig.stop()
+    for subnet in ("10.99.0.0/15", "10.99.0.0/31", "10.99.0.0", "x", "10.99.0.0/24/2"):
+        rig.subnet = subnet
+        assert subprocess.run([str(rigs.HELPER), *rig.flags()], capture_output=True, timeout=20,
+                              check=False).returncode == 2
+    rig.subnet = "10.99.0.0/24"
+    assert rig.teardown() == 0
+
+
+def hardware_addresses_are_kept(rig):
+    """A guest that takes another's hardware address does not get that guest's frames"""
+    bridge(rig)
+    for n in (2, 3):
+        tap(rig, f"bngr-{n}", f"10.87.48.{n}")
+    one, two = Guest("bngr-2", "10.87.48.2"), Guest("bngr-3", "10.87.48.3")
+    sh(f"ip neigh replace {two.ip} lladdr {two.mac.hex(':')} dev {BRIDGE}")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as host:
+        host.bind(("10.87.48.1", 0))
+        for mac in (one.mac, two.mac):
+            one.send("10.87.48.1", b"echo", mac=mac, protocol=ICMP)
+            host.sendto(b"for two", (two.ip, 7))
+            assert not any(b"echo" in x for x in two.frames(b"for two"))
+    for guest in (one, two):
+        guest.close()
+
+
 def foreign_tables_are_untouched(rig):
     """Foreign nft tables are byte-identical before, between and after (H26)"""
     subprocess.run(["nft", "-f", "-"], input=FOREIGN, text=True, check=True)
@@ -449,6 +500,7 @@ def deletion_does_not_block(rig):
 
 rigs.main([wrong_names_are_refused, wrong_addresses_are_refused, bridge_is_made_and_mended,
            rules_are_mended, foreign_bridge_is_refused, overlap_is_refused, taps_of_others_stay,
-           taps_are_made_once, an_address_has_one_tap, foreign_tables_are_untouched,
+           taps_are_made_once, an_address_has_one_tap, forwarding_comes_back, another_subnet,
+           hardware_addresses_are_kept, foreign_tables_are_untouched,
            missing_rules_are_named, guests_reach_only_what_they_may, neither_host_nor_outside,
            deletion_does_not_block, a_thousand_taps])

@@ -128,12 +128,13 @@ class Rig:
         self.socket = self.base / "door" / "helper.sock"
         self.log_path = self.base / "helper.log"
         self.child, self.clients, self.ended, self.wrap = None, [], False, []
+        self.subnet = SUBNET
         self.start()
 
     def flags(self):
         return ["--socket", str(self.socket), "--state-dir", str(self.state),
                 "--runtime-dir", str(self.runtime), "--jail-base", str(self.jails),
-                "--owner-uid", str(OWNER), "--subnet", SUBNET]
+                "--owner-uid", str(OWNER), "--subnet", self.subnet]
 
     def teardown(self):
         """Ends the helper, and lets it take away all that it made; the exit status."""
