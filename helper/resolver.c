@@ -250,7 +250,24 @@ void clear_resolver_act(struct call *c, const void *body)
 	start(c, q->bridge, NULL);
 }
 
-/* ---- at uninstall ---- */
+/* ---- at start, and at uninstall ---- */
+
+static void mend_one(void *ctx, const struct priv_entry *r)
+{
+	struct helper *h = ctx;
+	struct nic nic;
+
+	enum err e = nic_find(h->net->nics, r->name, 0, &nic, NULL);
+
+	if (e == ERR_not_found || (!e && (uint64_t)nic.index != r->number))
+		forget(h, r->name); /* what resolved knew of a link ended with it */
+}
+
+enum err resolver_mend(struct helper *h, struct why *why UNUSED)
+{
+	ledger_each(h->ledger, priv_thing_resolver, mend_one, h);
+	return OK;
+}
 
 struct undoing {
 	struct helper *h;

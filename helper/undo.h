@@ -21,6 +21,6 @@ bool undo_everything(struct helper *h);
 /* net_undo.c */
 undo_fn net_mend, net_undo;
 /* resolver.c */
-undo_fn resolver_undo;
+undo_fn resolver_mend, resolver_undo;
 
 #endif

@@ -86,6 +86,7 @@ def calls_are_exact(rig):
         rig.ask(SYNC, resolver="127.0.0.1:1", **BRIDGE)
         for _ in range(8):
             bus.line()
+        rig.restart()
         assert rig.teardown() == 0
         assert bus.line() == f"RevertLink i {i}"
 
@@ -131,6 +132,27 @@ def refusals_are_told(rig):
         rig.ask(SYNC, resolver="127.0.0.1", **BRIDGE)
 
 
+def a_link_that_is_gone(rig):
+    """With the bridge goes what resolved knew of it: nothing is said about another link"""
+    with_bridge(rig)
+    with Bus() as bus:
+        rig.ask(SYNC, resolver="127.0.0.1:42069", **BRIDGE)
+        for _ in range(8):
+            bus.line()
+        subprocess.run(["ip", "link", "del", "br-bngr"], check=True)
+        rig.refused("conflict", "bridge", CLEAR, **BRIDGE)
+        rig.restart()
+        assert rig.teardown() == 0
+        with_new_bridge(rig)
+        rig.ask(CLEAR, **BRIDGE)
+        assert bus.line() == f"RevertLink i {index()}"
+
+
+def with_new_bridge(rig):
+    rig.start()
+    with_bridge(rig)
+
+
 def hanging_bus(rig):
     """A bus that never answers costs its own request a deadline, and nobody else anything"""
     with_bridge(rig)
@@ -150,4 +172,5 @@ def hanging_bus(rig):
 if not shutil.which("dbus-daemon") or not STANDIN.exists():
     print(f"1..0 # SKIP needs dbus-daemon and {STANDIN.name}")
     sys.exit(0)
-rigs.main([calls_are_exact, wrong_values_are_refused, no_resolved, refusals_are_told, hanging_bus])
+rigs.main([calls_are_exact, wrong_values_are_refused, no_resolved, refusals_are_told,
+           a_link_that_is_gone, hanging_bus])
