@@ -197,7 +197,7 @@ static void fail_group(
 		start_removal(h);
 }
 
-/* The first that wait. Answering a call may bring new ones, so they are taken off the list first. */
+/* The first that wait; off the list before any is answered, which may bring new ones. */
 static void start_removal(struct helper *h)
 {
 	struct network *net = h->net;
