@@ -97,6 +97,7 @@ objs = $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard $(addsuffix /*.c,$(1)))))
 objs_deep = $(patsubst %.c,$(O)/obj/%.o,$(sort $(shell find $(1) -name '*.c' -not -path 'actors/worker/*' 2>/dev/null)))
 
 $(O)/obj/runtime/base/build.o: $(O)/build-id
+CFLAGS_helper = -isystem /usr/include/libnl3
 CFLAGS_base = -DBUILD_VERSION='"$(VERSION)"' -DBUILD_COMMIT='"$(COMMIT)"' -DBUILD_TIME=$(SOURCE_DATE_EPOCH)
 # Every letter passes here several times: a tenth of its time for 10 KiB of code (make bench).
 CFLAGS_letter = $(if $(filter -O2,$(FLAVOUR)),-O3)
@@ -106,6 +107,7 @@ COMMON := $(call objs,runtime/base runtime/letter proto)
 WIRED := $(COMMON) $(call objs,runtime/sys runtime/loop runtime/wire)
 DAEMON_OBJS := $(WIRED) $(call objs,runtime/actor runtime/kv runtime/world runtime/flow runtime/conf) $(call objs_deep,actors)
 WORKER_OBJS := $(WIRED) $(call objs,actors/worker)
+HELPER_OBJS := $(WIRED) $(call objs,helper)
 AGENT_OBJS := $(WIRED) $(call objs,runtime/tree agent)
 CLI_OBJS := $(WIRED) $(call objs,runtime/tree runtime/conf cli)
 
@@ -113,10 +115,12 @@ CLI_OBJS := $(WIRED) $(call objs,runtime/tree runtime/conf cli)
 LIBS_wire := -Wl,-Bstatic -lev -lmsgpackc -Wl,-Bdynamic -lm
 LIBS_daemon := -Wl,-Bstatic -lev -lmsgpackc -llmdb -lyaml -ljansson -Wl,-Bdynamic -lm -lpthread
 LIBS_cli := -Wl,-Bstatic -lev -lmsgpackc -lyaml -ljansson -Wl,-Bdynamic -lm
+LIBS_helper := -Wl,-Bstatic -lev -lmsgpackc -lnl-3 -Wl,-Bdynamic -lm -lcap-ng -lseccomp \
+	-lnftables -ljansson -lsystemd
 LIBS_worker := -Wl,-Bstatic -lev -lmsgpackc -ljansson -Wl,-Bdynamic -lm -larchive -lext2fs -lcom_err -lcrypto -lseccomp
 
 BIN := $(O)/bin
-PROGRAMS := $(BIN)/banger $(BIN)/bangerd $(BIN)/banger-worker $(BIN)/banger-agent
+PROGRAMS := $(BIN)/banger $(BIN)/bangerd $(BIN)/banger-helper $(BIN)/banger-worker $(BIN)/banger-agent
 
 .PHONY: all FORCE
 all: $(PROGRAMS)
@@ -129,6 +133,10 @@ $(BIN)/bangerd: $(DAEMON_OBJS)
 	@mkdir -p $(BIN)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LIBS_daemon)
+$(BIN)/banger-helper: $(HELPER_OBJS)
+	@mkdir -p $(BIN)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LIBS_helper)
 $(BIN)/banger-worker: $(WORKER_OBJS)
 	@mkdir -p $(BIN)
 	$(call say,LINK,$@)
@@ -143,7 +151,7 @@ $(BIN)/banger-agent: $(AGENT_OBJS)
 help:
 	@sed -n 's/^#: //p' Makefile
 
-#: make            builds build/bin/{banger,bangerd,banger-worker,banger-agent}
+#: make            builds build/bin/{banger,bangerd,banger-helper,banger-worker,banger-agent}
 #: make deps       installs the Debian packages of packages.txt (sudo only when not root)
 #: make demo       deps, build, image `debian`, kernel, and a command in a machine
 #: make check      deps, build, all tests
@@ -161,7 +169,7 @@ check: deps
 	@$(MAKE) --no-print-directory check-built
 
 PREFIXED := $(DESTDIR)$(PREFIX)
-LIBEXEC := bangerd banger-worker banger-agent
+LIBEXEC := bangerd banger-helper banger-worker banger-agent
 install: all
 	install -d $(PREFIXED)/bin $(PREFIXED)/libexec/banger
 	install -m 0755 $(BIN)/banger $(PREFIXED)/bin/banger

@@ -2,13 +2,14 @@
 # cheap ones first and real machines last, so that one sum stands at the end.
 
 .PHONY: check-built check-programs
-CHECK_SUITES ?= unit torture foreign house fuzz sim live
+CHECK_SUITES ?= unit torture foreign house fuzz sim helper live
 
 check-built:
 	@$(MAKE) --no-print-directory check-programs
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) $(CHECK_SUITES)
 
-check-programs: all $(O)/tests/tools/protodoc $(O)/tests/tools/standin
+check-programs: all $(O)/tests/tools/protodoc $(O)/tests/tools/privdoc \
+		$(O)/tests/tools/standin $(O)/tests/tools/resolved
 	$(SAN_MAKE) unit-bins torture-bins foreign-bins
 	$(call FUZZ_MAKE,) build/fuzz/tests/tools/seeds
 	$(call FUZZ_MAKE,fuzzer$(comma)) fuzz-bins

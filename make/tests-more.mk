@@ -54,3 +54,13 @@ TORTURE_OBJS_agent := $(AGENT_PARTS)
 # jansson statically, so that its memory fails as well.
 TORTURE_OBJS_cli := $(CLI_PARTS)
 TORTURE_LIBS_cli := -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lyaml
+
+# The table of the helper's verbs brings all that serves them.
+HELPER_PARTS := $(filter-out %/main.o,$(call objs,helper))
+TOOL_OBJS_privdoc := $(HELPER_PARTS)
+TOOL_LIBS_privdoc := $(LIBS_helper)
+TOOL_LIBS_resolved := -lsystemd
+FUZZ_OBJS_priv := $(HELPER_PARTS)
+FUZZ_LIBS_priv := $(LIBS_helper)
+UNIT_OBJS_ledger := $(O)/obj/helper/ledger.o
+TORTURE_OBJS_ledger := $(O)/obj/helper/ledger.o

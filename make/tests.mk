@@ -4,7 +4,7 @@
 # tests/fuzz/NAME.c. It links with tests/lib, with what every program has (WIRED), and with what
 # its own line adds, in any make/*.mk:
 #	UNIT_OBJS_NAME := $(call objs,runtime/conf)	UNIT_LIBS_NAME := -lyaml
-# and the same with TORTURE_ and FUZZ_. Programs report in TAP; tests/run runs them and counts.
+# and the same with TORTURE_, FUZZ_ and TOOL_. Programs report in TAP; tests/run runs them and counts.
 
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 FUZZ_SECONDS ?= 60
@@ -48,10 +48,10 @@ $(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $$(FUZZ_OBJS_$$*) $(TEST_LIB) $(WIRED
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(FUZZ_LIBS_$*) $(LIBS_wire)
 
-$(O)/tests/tools/%: $(O)/obj/tests/tools/%.o $(TEST_LIB) $(WIRED_LIB)
+$(O)/tests/tools/%: $(O)/obj/tests/tools/%.o $$(TOOL_OBJS_$$*) $(TEST_LIB) $(WIRED_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LIBS_wire)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(TOOL_LIBS_$*) $(LIBS_wire)
 
 .PRECIOUS: $(O)/obj/tests/%.o
 .PHONY: unit unit-bins torture torture-bins foreign foreign-bins fuzz fuzz-bins house lint docs
@@ -86,13 +86,15 @@ fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) fuzz
 
 PROTODOC := $(O)/tests/tools/protodoc
+PRIVDOC := $(O)/tests/tools/privdoc
 
-docs: $(PROTODOC)
+docs: $(PROTODOC) $(PRIVDOC)
 	@mkdir -p docs
 	$(PROTODOC) > docs/protocol.md
+	$(PRIVDOC) > docs/privileges.md
 
 # An actor that does not compile is a fault of its own among the others.
-house: $(PROTODOC) $(INC_DONE)
+house: $(PROTODOC) $(PRIVDOC) $(INC_DONE)
 	-@$(MAKE) --no-print-directory -ks $(call objs_deep,actors) >/dev/null 2>&1
 	$(RUN) house
 
@@ -126,7 +128,7 @@ lint-clang:
 
 lint-tidy: $(INC_DONE)
 	@printf '%s\n' $(filter-out %/build.c,$(LINT_SRC)) | xargs -P$(shell nproc) -n8 sh -c \
-		'clang-tidy --quiet "$$@" -- -std=gnu17 -D_GNU_SOURCE -I$(INC)/tests 2>/dev/null' tidy
+		'clang-tidy --quiet "$$@" -- -std=gnu17 -D_GNU_SOURCE -I$(INC)/tests $(CFLAGS_helper) 2>/dev/null' tidy
 
 lint-cppcheck: $(INC_DONE)
 	@cppcheck --std=c11 --enable=warning,performance,portability --inline-suppr -q \

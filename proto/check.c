@@ -153,14 +153,24 @@ const char *check_ipv4(const char *s, size_t n)
 	return parse_ipv4(s, n, &v) ? NULL : "must be an IPv4 address";
 }
 
-const char *check_cidr(const char *s, size_t n)
+bool parse_cidr(const char *s, size_t n, uint32_t *addr, unsigned *bits)
 {
 	const char *slash = memchr(s, '/', n);
-	uint64_t bits;
+	uint64_t v;
+
+	if (!slash || !parse_ipv4(s, (size_t)(slash - s), addr) ||
+		!isdigit((unsigned char)slash[1]) || parse_u64(slash + 1, &v, NULL) || v > 32)
+		return false;
+	*bits = (unsigned)v;
+	return true;
+}
+
+const char *check_cidr(const char *s, size_t n)
+{
+	unsigned bits;
 	uint32_t v;
 
-	if (slash && parse_ipv4(s, (size_t)(slash - s), &v) && !parse_u64(slash + 1, &bits, NULL) &&
-		bits <= 32)
+	if (parse_cidr(s, n, &v, &bits))
 		return NULL;
 	return "must be an IPv4 address with prefix length, like 10.0.2.15/24";
 }

@@ -18,6 +18,18 @@ type_check check_printable, check_disk_id, check_bridge_name, check_tap_name, ch
 /* Dotted quad, nothing else; host byte order. */
 bool parse_ipv4(const char *s, size_t n, uint32_t *ret);
 
+/* The subnet of machines where no other is configured (row D1). */
+#define SUBNET_DEFAULT "10.87.48.0/20"
+
+/*
+ * The hardware address that a guest of this address (host byte order) has on the bridge: 02:62 and
+ * the address's four bytes. The helper pins it to the guest's tap.
+ */
+void guest_mac(uint32_t addr, uint8_t out[6]);
+
+/* ADDR/BITS; the address in host byte order, its host bits kept. */
+bool parse_cidr(const char *s, size_t n, uint32_t *addr, unsigned *bits);
+
 /* [ADDR:]HOST:GUEST; addr stays 127.0.0.1 when absent. */
 bool parse_publish(const char *s, uint32_t *addr, uint16_t *host, uint16_t *guest);
 

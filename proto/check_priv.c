@@ -55,6 +55,14 @@ const char *check_tap_name(const char *s, size_t n UNUSED)
 	return prefixed(s, "bngr-") ? NULL : "must be bngr- and [a-z0-9-]";
 }
 
+void guest_mac(uint32_t addr, uint8_t out[6])
+{
+	const uint8_t mac[6] = { 0x02, 0x62, (uint8_t)(addr >> 24), (uint8_t)(addr >> 16),
+		(uint8_t)(addr >> 8), (uint8_t)addr };
+
+	memcpy(out, mac, sizeof(mac));
+}
+
 const char *check_resolver(const char *s, size_t n)
 {
 	const char *colon = memchr(s, ':', n);

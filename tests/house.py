@@ -269,15 +269,23 @@ def the_map_is_true(house):
     return None
 
 
-def protocol_page_is_current(house):
-    tool = TOP / "build/tests/tools/protodoc"
-    if not tool.exists():
-        return "protodoc is not built"
-    made = subprocess.run([str(tool)], capture_output=True, text=True, check=False)
-    page = TOP / "docs/protocol.md"
+def page_is_current(house, tool, name):
+    program = TOP / "build/tests/tools" / tool
+    if not program.exists():
+        return f"{tool} is not built"
+    made = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    page = TOP / "docs" / name
     if made.returncode or not page.exists() or made.stdout != page.read_text():
-        house.faults.append("docs/protocol.md: not what the tables say; run `make docs`")
+        house.faults.append(f"docs/{name}: not what the tables say; run `make docs`")
     return None
+
+
+def protocol_page_is_current(house):
+    return page_is_current(house, "protodoc", "protocol.md")
+
+
+def privileges_page_is_current(house):
+    return page_is_current(house, "privdoc", "privileges.md")
 
 
 def exceptions_are_needed(house):
@@ -289,7 +297,7 @@ def exceptions_are_needed(house):
 RULES = (includes_name_a_layer, headers_compile_alone, actors_export_their_class,
          rows_have_their_sentence, banned_calls, functions_are_short, files_are_short, columns,
          tidy_text, no_machine_paths, the_map_is_true, protocol_page_is_current,
-         exceptions_are_needed)
+         privileges_page_is_current, exceptions_are_needed)
 
 
 def main():

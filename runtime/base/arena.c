@@ -28,7 +28,7 @@ void arena_done(struct arena *a)
 		free(b);
 		b = next;
 	}
-	*a = (struct arena){ .max = a->max };
+	*a = (struct arena){ .max = a->max, .block = a->block };
 }
 
 void arena_reset(struct arena *a)
@@ -55,7 +55,7 @@ void *arena_take(struct arena *a, size_t n)
 		return NULL;
 	n = (n + ALIGN_BYTES - 1) & ~(size_t)(ALIGN_BYTES - 1);
 	if (!b || b->size - b->used < n) {
-		want = MAX(n, (size_t)BLOCK_BYTES);
+		want = MAX(n, a->block ? a->block : BLOCK_BYTES);
 		b = malloc(sizeof(*b) + want);
 		if (!b)
 			return NULL;

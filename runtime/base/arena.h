@@ -15,6 +15,7 @@ struct arena {
 	struct arena_block *head; /* newest first; the last one is kept by reset */
 	size_t used; /* bytes taken since reset, all blocks */
 	size_t max; /* ceiling in bytes; 0 means 4 MiB */
+	size_t block; /* what is asked of the heap at a time; 0 means 4 KiB */
 };
 
 void arena_init(struct arena *a, size_t max);

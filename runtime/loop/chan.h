@@ -69,6 +69,17 @@ void chan_pause(struct chan *c, bool paused);
 void chan_finish(struct chan *c);
 void chan_close(struct chan *c); /* NULL is fine; what is unsent is lost */
 
+/*
+ * Descriptors beside bytes (SCM_RIGHTS), over sockets. Those that a peer sends are closed by the
+ * kernel, unless they are wanted: then they wait, in the order in which they came, to be taken.
+ * More than CHAN_FDS_MAX waiting end the channel. chan_fd_send takes a copy, which goes with the
+ * byte at `at` of what is pending.
+ */
+enum { CHAN_FDS_MAX = 16 };
+void chan_fds_want(struct chan *c);
+int chan_fd_take(struct chan *c); /* the oldest; -1 when none waits */
+enum err chan_fd_send(struct chan *c, size_t at, int fd, struct why *why) MUST_CHECK;
+
 /* For carriers only. */
 void chan_init(struct chan *c, const struct chan_ops *ops, const struct chan_user *user, void *ctx);
 void chan_done(struct chan *c); /* frees buffers */

@@ -12,10 +12,20 @@
 #include "loop/chan.h"
 #include "loop/chan_list.h"
 
+/* Descriptors on their way; in the order of their bytes. */
+struct fd_queue {
+	struct {
+		size_t at; /* outgoing: the byte of c->out that it goes with */
+		int fd;
+	} v[CHAN_FDS_MAX];
+	unsigned n;
+};
+
 struct fd_chan {
 	struct chan c;
 	struct loop *loop;
 	int in, out;
+	struct fd_queue *came, *going; /* NULL: none wanted, none sent yet */
 	struct watch readable, writable;
 	bool resumed; /* leftovers wait to be given again after a pause */
 	struct timer resume;
@@ -36,6 +46,66 @@ static void fd_end(struct fd_chan *f, const char *doing, int e)
 	chan_end(&f->c, &why);
 }
 
+static void queue_free(struct fd_queue *q)
+{
+	for (unsigned i = 0; q && i < q->n; i++)
+		close(q->v[i].fd);
+	free(q);
+}
+
+static int queue_pop(struct fd_queue *q)
+{
+	int fd = q->v[0].fd;
+
+	memmove(&q->v[0], &q->v[1], --q->n * sizeof(q->v[0]));
+	return fd;
+}
+
+/* False when more came than may wait. */
+static bool keep_fds(struct fd_queue *q, struct msghdr *m)
+{
+	bool room = !(m->msg_flags & MSG_CTRUNC);
+
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+		size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
+			if (q->n < COUNT(q->v)) {
+				q->v[q->n++].fd = fd;
+				continue;
+			}
+			close(fd);
+			room = false;
+		}
+	}
+	return room;
+}
+
+static ssize_t read_with_fds(struct fd_chan *f, void *p, size_t max)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(CHAN_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec v = { p, max };
+	struct msghdr m = { .msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes) };
+	ssize_t n = recvmsg(f->in, &m, MSG_CMSG_CLOEXEC);
+
+	if (n >= 0 && !keep_fds(f->came, &m)) {
+		errno = ETOOMANYREFS;
+		return -1;
+	}
+	return n;
+}
+
 static void on_readable(void *ctx, int events UNUSED)
 {
 	struct fd_chan *f = ctx;
@@ -43,7 +113,8 @@ static void on_readable(void *ctx, int events UNUSED)
 	ssize_t n;
 
 	do
-		n = read(f->in, chunk, sizeof(chunk));
+		n = f->came ? read_with_fds(f, chunk, sizeof(chunk)) :
+			      read(f->in, chunk, sizeof(chunk));
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
 		chan_feed(&f->c, chunk, (size_t)n);
@@ -76,6 +147,54 @@ static void write_failed(struct fd_chan *f, int e)
 		chan_drop(&f->c, f->c.out.n);
 }
 
+/* One descriptor goes with the first of n bytes. */
+static ssize_t write_with_fd(struct fd_chan *f, const void *p, size_t n, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
+	struct iovec v = { (void *)(uintptr_t)p, n };
+	struct msghdr m = { .msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &fd, sizeof(int));
+	return sendmsg(f->out, &m, MSG_NOSIGNAL);
+}
+
+/* As many of the bytes from `sent` on as go together: up to the next descriptor's. */
+static ssize_t write_some(struct fd_chan *f, size_t sent)
+{
+	struct fd_queue *q = f->going;
+	const uint8_t *p = f->c.out.p + sent;
+	size_t end = f->c.out.n;
+	ssize_t n;
+
+	if (!q || q->n == 0)
+		return write(f->out, p, end - sent);
+	if (q->v[0].at > sent)
+		return write(f->out, p, MIN(q->v[0].at, end) - sent);
+	if (q->n > 1)
+		end = MIN(end, q->v[1].at);
+	n = write_with_fd(f, p, end - sent, q->v[0].fd);
+	if (n > 0)
+		close(queue_pop(q));
+	return n;
+}
+
+static void drop_sent(struct fd_chan *f, size_t sent)
+{
+	for (unsigned i = 0; f->going && i < f->going->n; i++)
+		f->going->v[i].at -= MIN(f->going->v[i].at, sent);
+	chan_drop(&f->c, sent);
+}
+
 /* f->out is -1 after our direction has ended; what is written then goes nowhere. */
 static void flush(struct fd_chan *f)
 {
@@ -83,7 +202,7 @@ static void flush(struct fd_chan *f)
 	size_t sent = 0;
 
 	while (f->out >= 0 && sent < c->out.n) {
-		ssize_t n = write(f->out, c->out.p + sent, c->out.n - sent);
+		ssize_t n = write_some(f, sent);
 
 		if (n >= 0) {
 			sent += (size_t)n;
@@ -97,13 +216,13 @@ static void flush(struct fd_chan *f)
 		}
 		if (!ev_is_active(&f->writable.ev))
 			watch_start(f->loop, &f->writable, f->out, WATCH_WRITE, f->writable.fn, f);
-		chan_drop(c, sent);
+		drop_sent(f, sent);
 		return;
 	}
 	watch_stop(&f->writable);
 	if (c->finishing)
 		close_out(f);
-	chan_drop(c, c->out.n);
+	drop_sent(f, c->out.n);
 }
 
 static void on_writable(void *ctx, int events UNUSED)
@@ -180,6 +299,8 @@ static void fd_close(struct chan *c)
 		close(f->out);
 	if (f->in >= 0)
 		close(f->in);
+	queue_free(f->came);
+	queue_free(f->going);
 	chan_done(c);
 	free(f);
 }
@@ -211,6 +332,52 @@ enum err chan_open(struct loop *l, int in, int out, const struct chan_user *user
 	if (in >= 0)
 		watch_start(l, &f->readable, in, WATCH_READ, on_readable, f);
 	*ret = &f->c;
+	return OK;
+}
+
+static bool queue_ready(struct fd_queue **q)
+{
+	if (!*q)
+		*q = calloc(1, sizeof(**q));
+	return *q != NULL;
+}
+
+void chan_fds_want(struct chan *c)
+{
+	struct fd_chan *f = (struct fd_chan *)c;
+	struct why why;
+
+	if (queue_ready(&f->came))
+		return;
+	fail(&why, ERR_no_memory, "no memory for descriptors");
+	chan_end(c, &why);
+}
+
+int chan_fd_take(struct chan *c)
+{
+	struct fd_chan *f = (struct fd_chan *)c;
+
+	return f->came && f->came->n > 0 ? queue_pop(f->came) : -1;
+}
+
+enum err chan_fd_send(struct chan *c, size_t at, int fd, struct why *why)
+{
+	struct fd_chan *f = (struct fd_chan *)c;
+	struct fd_queue *q;
+	int copy;
+
+	must(at < c->out.n);
+	if (!queue_ready(&f->going))
+		return fail(why, ERR_no_memory, "no memory for descriptors");
+	q = f->going;
+	if (q->n == COUNT(q->v))
+		return fail(why, ERR_busy, "%zu descriptors wait to be sent", COUNT(q->v));
+	must(q->n == 0 || q->v[q->n - 1].at < at);
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return fail_errno(why, "cannot copy a descriptor");
+	q->v[q->n].at = at;
+	q->v[q->n++].fd = copy;
 	return OK;
 }
 

@@ -390,8 +390,8 @@ static bool usable(struct rpc *r, struct why *why)
 	return false;
 }
 
-static enum err note_ask(struct rpc *r, rpc_answer_fn *fn, void *ctx, uint32_t *msgid,
-	struct why *why)
+static enum err note_ask(
+	struct rpc *r, rpc_answer_fn *fn, void *ctx, uint32_t *msgid, struct why *why)
 {
 	if (r->asks_n >= REQUESTS_MAX)
 		return fail(why, ERR_busy, "%d requests wait for this peer", REQUESTS_MAX);
@@ -505,9 +505,15 @@ enum err rpc_answer(struct rpc *r, uint32_t msgid, const struct letter_kind *kin
 
 void rpc_answer_packed(struct rpc *r, uint32_t msgid, struct bytes result)
 {
+	rpc_answer_fd(r, msgid, result, -1);
+}
+
+void rpc_answer_fd(struct rpc *r, uint32_t msgid, struct bytes result, int fd)
+{
 	struct why why;
 	msgpack_packer pk;
 	size_t from;
+	enum err e;
 
 	if (!usable(r, NULL) || !in_flight(r, msgid))
 		return;
@@ -516,7 +522,13 @@ void rpc_answer_packed(struct rpc *r, uint32_t msgid, struct bytes result)
 	msgpack_pack_uint32(&pk, msgid);
 	msgpack_pack_nil(&pk);
 	buf_add(chan_out(r->chan), result.p, result.n);
-	if (sent(r, from, OK, &why)) {
+	e = sent(r, from, OK, &why);
+	if (!e && fd >= 0) {
+		e = chan_fd_send(r->chan, from, fd, &why);
+		if (e)
+			chan_out(r->chan)->n = from;
+	}
+	if (e) {
 		rpc_refuse(r, msgid, &why);
 		return;
 	}

@@ -65,6 +65,8 @@ void rpc_note_packed(struct rpc *r, struct bytes method, struct bytes params);
 enum err rpc_answer(struct rpc *r, uint32_t msgid, const struct letter_kind *kind, const void *body,
 	struct why *why) MUST_CHECK;
 void rpc_answer_packed(struct rpc *r, uint32_t msgid, struct bytes result);
+/* The same, and a copy of fd goes with it (SCM_RIGHTS); when it cannot, that is the answer. */
+void rpc_answer_fd(struct rpc *r, uint32_t msgid, struct bytes result, int fd);
 void rpc_refuse(struct rpc *r, uint32_t msgid, const struct why *why);
 
 #endif

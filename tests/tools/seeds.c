@@ -94,6 +94,26 @@ static void frames(struct out *o)
 	}
 }
 
+/* Requests to the root helper, behind the method's place among its methods. */
+static void requests(struct out *o)
+{
+	for (unsigned i = LETTER_priv_ping; i < LETTER_COUNT; i++) {
+		bool priv = strncmp(letter_kinds[i].method, "priv.", 5) == 0;
+
+		for (uint64_t round = 0; priv && round < EACH; round++) {
+			own_buf b = { .p = NULL };
+			char head = (char)(i - LETTER_priv_ping);
+			struct arena a;
+			struct gen g = { i * EACH + round, &a };
+
+			arena_init(&a, 0);
+			must(gen_packed(&g, letter_kinds[i].in, &b));
+			with_head(o, "priv", &head, 1, b.p, b.n);
+			arena_done(&a);
+		}
+	}
+}
+
 static void text(struct out *o)
 {
 	static const char *const words[] = { "0", "18446744073709551615", "512", "1.5G", "2GiB",
@@ -248,6 +268,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	shapes(&o);
+	requests(&o);
 	frames(&o);
 	text(&o);
 	marks(&o);

@@ -372,6 +372,116 @@ static void bad_descriptors_are_refused(void **state)
 	assert_true(why.text[0]);
 }
 
+/* One read at the peer: its bytes, and the descriptor that came with them, or -1. */
+static int receive(struct rig *r, char *got, size_t max)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec v = { got, max - 1 };
+	struct msghdr m = { .msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(r->peer, &m, 0);
+	int fd = -1;
+
+	assert_true(n >= 0);
+	got[n] = '\0';
+	if (CMSG_FIRSTHDR(&m))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+	return fd;
+}
+
+static void descriptors_go_with_their_bytes(void **state)
+{
+	struct rig *r = *state;
+	int ends[2], first, second;
+	char got[64];
+
+	assert_int_equal(pipe(ends), 0);
+	chan_write(r->u.c, "plain", 5);
+	chan_write(r->u.c, "with", 4);
+	assert_int_equal(chan_fd_send(r->u.c, 5, ends[0], NULL), OK);
+	chan_write(r->u.c, "more", 4);
+	chan_write(r->u.c, "again", 5);
+	assert_int_equal(chan_fd_send(r->u.c, 13, ends[1], NULL), OK);
+	close(ends[0]);
+	close(ends[1]);
+	turns(r, 1);
+	first = receive(r, got, sizeof(got));
+	assert_string_equal(got, "plainwithmore");
+	second = receive(r, got, sizeof(got));
+	assert_string_equal(got, "again");
+	assert_true(first >= 0 && second >= 0);
+	assert_int_equal(write(second, "x", 1), 1);
+	assert_int_equal(read(first, got, 1), 1);
+	close(first);
+	close(second);
+}
+
+static void send_fd(struct rig *r, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec v = { (char[]){ "f" }, 1 };
+	struct msghdr m = { .msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &fd, sizeof(int));
+	assert_int_equal(sendmsg(r->peer, &m, 0), 1);
+}
+
+static bool hung_up(int writer)
+{
+	return write(writer, "x", 1) < 0 && errno == EPIPE;
+}
+
+static void descriptors_wait_only_where_wanted(void **state)
+{
+	struct rig *r = *state;
+	int ends[2], fd;
+
+	assert_int_equal(pipe(ends), 0);
+	send_fd(r, ends[0]);
+	close(ends[0]);
+	turns(r, 1);
+	assert_true(hung_up(ends[1])); /* nobody wanted it: it was closed */
+	close(ends[1]);
+	assert_int_equal(chan_fd_take(r->u.c), -1);
+
+	chan_fds_want(r->u.c);
+	assert_int_equal(pipe(ends), 0);
+	send_fd(r, ends[0]);
+	close(ends[0]);
+	turns(r, 1);
+	fd = chan_fd_take(r->u.c);
+	assert_true(fd >= 0 && !hung_up(ends[1]));
+	assert_int_equal(chan_fd_take(r->u.c), -1);
+	close(fd);
+	close(ends[1]);
+}
+
+static void descriptors_have_a_ceiling(void **state)
+{
+	struct rig *r = *state;
+	int ends[2];
+
+	chan_fds_want(r->u.c);
+	assert_int_equal(pipe(ends), 0);
+	for (int i = 0; i <= CHAN_FDS_MAX; i++)
+		send_fd(r, ends[0]);
+	close(ends[0]);
+	turns(r, CHAN_FDS_MAX + 4);
+	assert_int_equal(r->u.closed, 1);
+	r->u.c = NULL;
+	assert_true(hung_up(ends[1])); /* the channel's end closed those that waited */
+	close(ends[1]);
+}
+
 #define ON_RIG(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -383,7 +493,9 @@ int main(void)
 		ON_RIG(finish_sends_all_first), ON_RIG(out_has_a_ceiling), ON_RIG(in_has_a_ceiling),
 		ON_RIG(crowded_and_drained), ON_RIG(closing_inside_callbacks),
 		ON_RIG(closing_inside_drained), ON_RIG(a_write_that_fails_does_not_lose_input),
-		ON_RIG(pipes_and_one_way_channels), ON_RIG(bad_descriptors_are_refused) };
+		ON_RIG(pipes_and_one_way_channels), ON_RIG(bad_descriptors_are_refused),
+		ON_RIG(descriptors_go_with_their_bytes), ON_RIG(descriptors_wait_only_where_wanted),
+		ON_RIG(descriptors_have_a_ceiling) };
 
 	return RUN(tests);
 }

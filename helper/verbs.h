@@ -1,0 +1,28 @@
+/*
+ * helper/verbs.h - the acts and checks of all verbs, by the file that has them; verbs.c puts them
+ * into one table.
+ */
+#ifndef HELPER_VERBS_H
+#define HELPER_VERBS_H
+
+#include "helper/call.h"
+
+typedef enum err verb_check(const struct helper *h, const void *body, struct why *why);
+typedef void verb_about(const void *body, char out[ABOUT_MAX]);
+typedef void verb_act(struct call *c, const void *body);
+
+/* ping.c */
+verb_act ping_act;
+/* bridge.c, tap.c, nat.c */
+verb_check bridge_check, nat_check;
+verb_about bridge_about, create_tap_about, tap_about, nat_about;
+verb_act bridge_act, create_tap_act, delete_tap_act, nat_act;
+/* resolver.c */
+verb_about sync_resolver_about, clear_resolver_about;
+verb_act sync_resolver_act, clear_resolver_act;
+/* socket.c */
+verb_check socket_check;
+verb_about socket_about;
+verb_act socket_act;
+
+#endif
