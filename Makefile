@@ -116,7 +116,7 @@ LIBS_wire := -Wl,-Bstatic -lev -lmsgpackc -Wl,-Bdynamic -lm
 LIBS_daemon := -Wl,-Bstatic -lev -lmsgpackc -llmdb -lyaml -ljansson -Wl,-Bdynamic -lm -lpthread
 LIBS_cli := -Wl,-Bstatic -lev -lmsgpackc -lyaml -ljansson -Wl,-Bdynamic -lm
 LIBS_helper := -Wl,-Bstatic -lev -lmsgpackc -lnl-3 -Wl,-Bdynamic -lm -lcap-ng -lseccomp \
-	-lnftables -ljansson -lsystemd
+	-lnftables -ljansson -lsystemd -lext2fs -lcom_err
 LIBS_worker := -Wl,-Bstatic -lev -lmsgpackc -ljansson -Wl,-Bdynamic -lm -larchive -lext2fs -lcom_err -lcrypto -lseccomp
 
 BIN := $(O)/bin

@@ -7,12 +7,14 @@
  *   makes them.
  * plain: a child that parses what owner or guest wrote: nobody's uid, no capability, and only
  *   system calls on what is open already.
+ * starter: the same for one that starts a program to do it: that may open what all may read.
  */
 #include "helper/task.h" /* first: a header of seccomp's takes a name of libev's */
 
 #include <cap-ng.h>
 #include <grp.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -102,7 +104,29 @@ static const char *const plain_calls[] = { "read", "write", "readv", "writev", "
 	"getrandom", "exit", "exit_group", "restart_syscall", "uname", "sysinfo", "getrlimit",
 	"prlimit64", "getrusage", "ioctl", "umask" };
 
-enum err confine_plain(struct why *why)
+/* What starting e2fsck and being it takes beside that. */
+static const char *const starter_calls[] = { "execve", "execveat", "clone", "clone3", "vfork",
+	"wait4", "waitid", "pidfd_send_signal", "pipe2", "openat", "open", "access", "faccessat",
+	"faccessat2", "stat", "lstat", "statx", "statfs", "fstatfs", "readlink", "readlinkat",
+	"getcwd", "dup2", "dup3", "close_range", "prctl", "getppid", "arch_prctl",
+	"set_tid_address", "set_robust_list", "rseq", "sigaltstack", "nanosleep", "clock_nanosleep",
+	"setitimer", "alarm", "poll", "ppoll", "getdents64", "fadvise64", "sched_getaffinity",
+	"sync_file_range" };
+
+static int allow(scmp_filter_ctx f, const char *const *names, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		int nr = seccomp_syscall_resolve_name(names[i]);
+
+		if (nr >= 0)
+			r = seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 0);
+	}
+	return r;
+}
+
+static enum err shed(bool starts, struct why *why)
 {
 	scmp_filter_ctx f;
 	int r;
@@ -110,17 +134,14 @@ enum err confine_plain(struct why *why)
 	if (setgroups(0, NULL) < 0 || setresgid(TASK_UID, TASK_UID, TASK_UID) < 0 ||
 		setresuid(TASK_UID, TASK_UID, TASK_UID) < 0)
 		return fail_errno(why, "cannot give up privileges");
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of uid takes it away */
 	capng_clear(CAPNG_SELECT_CAPS);
 	if (capng_apply(CAPNG_SELECT_CAPS) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail(why, ERR_denied, "cannot give up capabilities");
 	f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	r = f ? 0 : -ENOMEM;
-	for (size_t i = 0; i < COUNT(plain_calls) && r == 0; i++) {
-		int nr = seccomp_syscall_resolve_name(plain_calls[i]);
-
-		if (nr >= 0)
-			r = seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 0);
-	}
+	r = f ? allow(f, plain_calls, COUNT(plain_calls)) : -ENOMEM;
+	if (r == 0 && starts)
+		r = allow(f, starter_calls, COUNT(starter_calls));
 	if (r == 0)
 		r = seccomp_load(f);
 	seccomp_release(f);
@@ -128,4 +149,14 @@ enum err confine_plain(struct why *why)
 		return OK;
 	errno = -r;
 	return fail_errno(why, "cannot load the system call filter");
+}
+
+enum err confine_plain(struct why *why)
+{
+	return shed(false, why);
+}
+
+enum err confine_starter(struct why *why)
+{
+	return shed(true, why);
 }

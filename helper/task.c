@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -28,11 +29,14 @@ struct task {
 	int pidfd;
 	struct chan *chan;
 	struct timer deadline;
+	struct watch dying; /* it was killed, and is held up inside the kernel */
 	bool late;
 	struct buf got;
 	task_done_fn *done;
 	void *ctx;
 };
+
+enum { GRACE_MS = 50 };
 
 static unsigned running;
 
@@ -85,6 +89,7 @@ static void close_others(const struct task_spec *spec, int fd)
 static NORETURN void child(const struct task_spec *spec, int fd, pid_t parent)
 {
 	own_buf b = { .max = TASK_ANSWER_MAX };
+	struct task_spec mine = *spec;
 	struct why why = { .code = OK };
 	uint8_t status = 0;
 	int gift = -1;
@@ -94,13 +99,15 @@ static NORETURN void child(const struct task_spec *spec, int fd, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	if (spec->plain) {
-		close_others(spec, fd);
-		e = confine_plain(&why);
+	if (mine.prepare)
+		e = mine.prepare(mine.arg, &mine, &why);
+	if (mine.plain && !e) {
+		close_others(&mine, fd);
+		e = mine.starts ? confine_starter(&why) : confine_plain(&why);
 	}
 	buf_add(&b, &status, 1);
 	if (!e)
-		e = spec->run(spec->arg, &b, &gift, &why);
+		e = mine.run(mine.arg, &b, &gift, &why);
 	if (!e && b.failed)
 		e = fail(&why, ERR_too_large, "an answer over its ceiling");
 	if (e) {
@@ -119,11 +126,39 @@ static NORETURN void child(const struct task_spec *spec, int fd, pid_t parent)
 
 /* ---- in the helper ---- */
 
+/*
+ * Kills it, and answers whether it has ended. One that waits for a file system that never answers
+ * cannot be killed before that gives in (threat H16): it counts until then and holds up nobody.
+ */
+static bool ended(struct task *t)
+{
+	struct pollfd p = { .fd = t->pidfd, .events = POLLIN };
+
+	pidfd_signal(t->pidfd, SIGKILL); /* it has nothing left to say */
+	return poll(&p, 1, GRACE_MS) == 1;
+}
+
+static void reap(struct task *t)
+{
+	pidfd_reap(t->pidfd);
+	fd_done(&t->pidfd);
+	running--;
+}
+
+static void on_death(void *ctx, int events UNUSED)
+{
+	struct task *t = ctx;
+
+	watch_stop(&t->dying);
+	reap(t);
+	free(t);
+}
+
 static void end_task(struct task *t)
 {
 	struct why why;
 	int fd = chan_fd_take(t->chan);
-	bool ok = !t->late && t->got.n > 0 && t->got.p[0] == 0 && !t->got.failed;
+	bool ok = !t->late && t->got.n > 0 && t->got.p[0] == 0 && !t->got.failed, gone;
 
 	timer_stop(&t->deadline);
 	if (t->late)
@@ -132,17 +167,19 @@ static void end_task(struct task *t)
 		error_read((struct bytes){ t->got.p + 1, t->got.n - 1 }, &why);
 	else if (!ok)
 		fail(&why, ERR_internal, "%s ended without an answer", t->what);
-	pidfd_signal(t->pidfd, SIGKILL); /* it has nothing left to say */
-	pidfd_reap(t->pidfd);
-	close(t->pidfd);
 	chan_close(t->chan);
-	running--;
+	gone = ended(t);
+	if (gone)
+		reap(t);
 	if (!ok)
 		fd_done(&fd);
 	t->done(t->ctx, ok ? NULL : &why,
 		ok ? (struct bytes){ t->got.p + 1, t->got.n - 1 } : (struct bytes){ NULL, 0 }, fd);
 	buf_done(&t->got);
-	free(t);
+	if (gone)
+		free(t);
+	else
+		watch_start(t->h->loop, &t->dying, t->pidfd, WATCH_READ, on_death, t);
 }
 
 static size_t on_data(void *ctx, const uint8_t *p, size_t n)

@@ -20,12 +20,18 @@ typedef enum err task_fn(void *arg, struct buf *result, int *ret_fd, struct why 
 /* fd is the callee's to close when it is not -1. Called once, from the loop. */
 typedef void task_done_fn(void *ctx, const struct why *why, struct bytes result, int fd);
 
+struct task_spec;
+/* In the child, first, still as root: opens what run() needs and adds it to what is kept. */
+typedef enum err task_prepare_fn(void *arg, struct task_spec *mine, struct why *why);
+
 struct task_spec {
 	const char *what; /* for the log, and for the error when it is late */
+	task_prepare_fn *prepare; /* may be NULL */
 	task_fn *run;
 	void *arg;
 	uint64_t deadline_ms;
 	bool plain;
+	bool starts; /* plain, but for starting one program */
 	int keep[TASK_KEEP_MAX]; /* plain: the descriptors that it needs */
 	unsigned keep_n;
 };
@@ -36,5 +42,7 @@ enum err task_start(struct helper *h, const struct task_spec *spec, task_done_fn
 
 /* confine.c: what a plain child gives up, in the child, after it was forked. */
 enum err confine_plain(struct why *why) MUST_CHECK;
+/* The same, but that it may open what all may read, and start a program. */
+enum err confine_starter(struct why *why) MUST_CHECK;
 
 #endif

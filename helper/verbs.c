@@ -26,5 +26,27 @@ const struct verb verbs[] = {
 	{ LETTER_priv_ensure_socket_access, socket_check, socket_about, socket_act,
 		"beneath the runtime directory, no link followed and no mount entered; a socket "
 		"with one link; changed by descriptor" },
+	{ LETTER_priv_create_dm_snapshot, snapshot_make_check, snapshot_make_about,
+		snapshot_make_act,
+		"both beneath the state directory, no link on the way, regular, the owner's, one "
+		"link, on no FUSE; changes open nowhere else, empty or a snapshot's of 4 KiB "
+		"chunks, at most twice the base and 64 MiB; 1,000 snapshots" },
+	{ LETTER_priv_cleanup_dm_snapshot, snapshot_cleanup_check, snapshot_cleanup_about,
+		snapshot_cleanup_act,
+		"names agree; device and loops bear a mark of the ledger; what is gone is fine" },
+	{ LETTER_priv_remove_dm_snapshot, NULL, snapshot_remove_about, snapshot_remove_act,
+		"the device bears its mark of the ledger; what is gone is fine" },
+	{ LETTER_priv_dm_status, NULL, NULL, snapshot_status_act,
+		"the device bears its mark of the ledger" },
+	{ LETTER_priv_fsck_snapshot, NULL, fsck_about, fsck_act,
+		"the device bears its mark of the ledger and nobody has it open; e2fsck is "
+		"root's alone, and runs under another uid without capability" },
+	{ LETTER_priv_read_ext4_file, image_read_check, image_read_about, image_read_act,
+		"image beneath the state directory, no link on the way, regular, the owner's, one "
+		"link, nobody writes it; or a snapshot that bears its mark and that nobody has "
+		"open; no link followed inside; at most 48 KiB" },
+	{ LETTER_priv_write_ext4_files, image_write_check, image_write_about, image_write_act,
+		"image as for reading, and nobody has it open; no link followed inside; at most "
+		"48 KiB in all" },
 	{ LETTER_COUNT, NULL, NULL, NULL, NULL },
 };

@@ -25,4 +25,18 @@ verb_check socket_check;
 verb_about socket_about;
 verb_act socket_act;
 
+/* snapshot.c */
+verb_check snapshot_make_check, snapshot_cleanup_check;
+verb_about snapshot_make_about, snapshot_cleanup_about, snapshot_remove_about;
+verb_act snapshot_make_act, snapshot_cleanup_act, snapshot_remove_act, snapshot_status_act;
+
+/* fsck.c */
+verb_about fsck_about;
+verb_act fsck_act;
+
+/* image.c */
+verb_check image_read_check, image_write_check;
+verb_about image_read_about, image_write_about;
+verb_act image_read_act, image_write_act;
+
 #endif
