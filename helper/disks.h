@@ -41,7 +41,7 @@ enum err snapshot_open(const struct helper *h, const char *dm_dev, const char *f
  */
 enum err take_lease(const struct helper *h, int fd, const char *path, const char *field,
 	bool writable, struct why *why) MUST_CHECK;
-void end_lease(int fd);
+void end_lease(const struct helper *h, int fd);
 
 /* ---- snapshot_make.c: in a child ---- */
 

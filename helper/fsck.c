@@ -83,14 +83,15 @@ static enum err prepare(void *arg, struct task_spec *mine, struct why *why)
 /* All that it says is read, so that it never waits for us; the beginning is kept. */
 static void listen_to(int fd, struct buf *said)
 {
+	size_t most = said->n + SAID_MAX;
 	uint8_t bytes[4096];
 	ssize_t n;
 
 	while ((n = read(fd, bytes, sizeof(bytes))) != 0) {
 		if (n < 0 && errno != EINTR)
 			return;
-		if (n > 0 && said->n < SAID_MAX)
-			buf_add(said, bytes, MIN((size_t)n, SAID_MAX - said->n));
+		if (n > 0 && said->n < most)
+			buf_add(said, bytes, MIN((size_t)n, most - said->n));
 	}
 }
 
@@ -103,6 +104,7 @@ static enum err run(void *arg, struct buf *result, int *gift UNUSED, struct why 
 		.program = j->program, .argv = argv, .gifts_n = 2, .die_with_parent = true
 	};
 	int ends[2], pidfd, status;
+	size_t at = result->n;
 	uint8_t code;
 	pid_t pid;
 	enum err e;
@@ -119,8 +121,8 @@ static enum err run(void *arg, struct buf *result, int *gift UNUSED, struct why 
 	listen_to(ends[0], result);
 	status = pidfd_reap(pidfd);
 	code = status < 0 || status > 255 ? 255 : (uint8_t)status;
-	if (result->n)
-		result->p[0] = code;
+	if (!result->failed)
+		result->p[at] = code;
 	return OK;
 }
 

@@ -97,28 +97,35 @@ void image_write_about(const void *body, char out[ABOUT_MAX])
 
 /* ---- in the child ---- */
 
-enum err take_lease(const struct helper *h, int fd, const char *path, const char *field,
-	bool writable, struct why *why)
+/* A file's owner may lease it, and end that, without a capability. Answers -1 with errno. */
+static int lease(const struct helper *h, int fd, int kind)
 {
 	int r, failed;
 
-	signal(SIGIO, SIG_IGN); /* how the kernel tells that somebody waits for the end of it */
-	setfsuid(h->owner); /* a file's owner may have a lease without a capability */
-	r = fcntl(fd, F_SETLEASE, writable ? F_WRLCK : F_RDLCK);
+	setfsuid(h->owner);
+	r = fcntl(fd, F_SETLEASE, kind);
 	failed = errno;
 	setfsuid(0);
-	if (r == 0)
+	errno = failed;
+	return r;
+}
+
+enum err take_lease(const struct helper *h, int fd, const char *path, const char *field,
+	bool writable, struct why *why)
+{
+	signal(SIGIO, SIG_IGN); /* how the kernel tells that somebody waits for the end of it */
+	if (lease(h, fd, writable ? F_WRLCK : F_RDLCK) == 0)
 		return OK;
-	if (failed == EAGAIN)
+	if (errno == EAGAIN)
 		return fail_field(why, ERR_busy, field, "%s is in use: somebody has it open%s",
 			path, writable ? "" : " for writing");
 	return fail_field(why, ERR_unsupported, field,
-		"the file system of %s cannot tell who uses it: %s", path, strerror(failed));
+		"the file system of %s cannot tell who uses it: %s", path, strerror(errno));
 }
 
-void end_lease(int fd)
+void end_lease(const struct helper *h, int fd)
 {
-	(void)!fcntl(fd, F_SETLEASE, F_UNLCK);
+	(void)!lease(h, fd, F_UNLCK);
 }
 
 static enum err open_file(struct image_job *j, struct why *why)

@@ -21,6 +21,9 @@ static enum err walk_failed(const char *path, const char *field, struct why *why
 	case ENOENT:
 	case ENOTDIR:
 		return fail_field(why, ERR_not_found, field, "%s is not there", path);
+	case EAGAIN:
+		return fail_field(
+			why, ERR_busy, field, "%s is in use: somebody has a lease of it", path);
 	default:
 		return fail_field(why, err_from_errno(errno), field, "cannot open %s: %s", path,
 			strerror(errno));

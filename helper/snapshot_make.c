@@ -125,15 +125,19 @@ static enum err open_files(const struct snapshot_job *j, struct files *f, struct
 /* What the kernel calls loop n: its number depends on how many partitions a loop may have. */
 static bool loop_number(int n, dev_t *ret)
 {
-	own_fd sys = openat(AT_FDCWD, "/sys/block", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	own_fd sys =
+		openat(AT_FDCWD, "/sys/devices/virtual/block", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own_buf text = { .max = 64 };
 	unsigned major_, minor_;
 	char path[32];
+	enum err e;
 
 	snprintf(path, sizeof(path), "loop%d/dev", n);
-	if (sys < 0 || read_file(sys, path, 32, &text, NULL) ||
-		sscanf(buf_cstr(&text), "%u:%u", &major_, &minor_) != 2 || major_ != LOOP_MAJOR)
+	e = sys < 0 ? ERR_unavailable : read_file(sys, path, 32, &text, NULL);
+	if (e || sscanf(buf_cstr(&text), "%u:%u", &major_, &minor_) != 2 || major_ != LOOP_MAJOR) {
+		errno = e == ERR_not_found ? ENXIO : EIO;
 		return false;
+	}
 	*ret = makedev(major_, minor_);
 	return true;
 }
@@ -142,10 +146,8 @@ static int open_loop(int n, int flags, dev_t *ret_dev)
 {
 	dev_t dev;
 
-	if (!loop_number(n, &dev)) {
-		errno = ENXIO;
+	if (!loop_number(n, &dev))
 		return -1;
-	}
 	if (ret_dev)
 		*ret_dev = dev;
 	return open_device(S_IFBLK, dev, flags);
@@ -247,7 +249,8 @@ enum err snapshot_make(const struct snapshot_job *j, struct snapshot_made *ret, 
 	if (!e)
 		e = make_dm(control, j, f.sectors, base_dev, cow_dev, &ret->dev, why);
 	if (cow >= 0)
-		end_lease(cow); /* the loop device keeps the file open, and with it the lease */
+		end_lease(
+			j->h, cow); /* the loop device keeps the file open, and with it the lease */
 	return e;
 }
 
