@@ -10,6 +10,7 @@
 enum {
 	SNAPSHOTS_MAX = 1000, /* per owner; a bridge takes no more machines either */
 	SNAPSHOT_CHUNK = 8, /* sectors */
+	SNAPSHOT_LOOPS_MAX = DM_DEPENDS_MAX,
 	MARK_MAX = 48
 };
 
@@ -43,7 +44,7 @@ enum err take_lease(const struct helper *h, int fd, const char *path, const char
 	bool writable, struct why *why) MUST_CHECK;
 void end_lease(const struct helper *h, int fd);
 
-/* ---- snapshot_make.c: in a child ---- */
+/* ---- snapshot_make.c: in a child, or while the helper does not serve ---- */
 
 struct snapshot_job {
 	const struct helper *h;
@@ -64,7 +65,21 @@ enum err snapshot_make(
 	const struct snapshot_job *j, struct snapshot_made *ret, struct why *why) MUST_CHECK;
 /* What is there of it goes, the dm device first. Nothing there is fine. */
 enum err snapshot_unmake(const struct snapshot_job *j, struct why *why) MUST_CHECK;
+/* The loop devices that it stands on, by number. */
+enum err snapshot_loops(int control, const char *name, int ret[SNAPSHOT_LOOPS_MAX], unsigned *ret_n,
+	struct why *why) MUST_CHECK;
 /* The mark of loop device n; false with errno, ENXIO when it is free. */
 bool loop_mark_of(int n, char *mark);
+
+/* ---- snapshot_note.c: what the ledger knows of it ---- */
+
+/* dev NULL: it is about to be made. */
+enum err snapshot_note(const struct snapshot_job *j, const char *vm, uint64_t made,
+	const uint64_t *dev, struct why *why) MUST_CHECK;
+enum err snapshot_note_loop(const struct snapshot_job *j, const char *vm, uint64_t made, int n,
+	struct why *why) MUST_CHECK;
+/* Fills the job's loops. */
+void snapshot_recall_loops(struct snapshot_job *j);
+void snapshot_forget(const struct snapshot_job *j);
 
 #endif

@@ -105,41 +105,6 @@ static struct snapshot_call *new_job(struct call *c, const char *name)
 	return s;
 }
 
-static void loop_key(int n, char *out, size_t size)
-{
-	snprintf(out, size, "%d", n);
-}
-
-struct forgetting {
-	struct ledger *ledger;
-	const char *mark;
-};
-
-static void forget_loop(void *ctx, const struct priv_entry *r)
-{
-	struct forgetting *f = ctx;
-
-	if (r->detail && str_eq(r->detail, f->mark))
-		ledger_forget(f->ledger, priv_thing_loop, r->name, NULL);
-}
-
-static void forget(const struct snapshot_job *j)
-{
-	struct ledger *l = j->h->ledger;
-	struct forgetting f = { l, j->mark };
-
-	ledger_each(l, priv_thing_loop, forget_loop, &f);
-	ledger_forget(l, priv_thing_dm, j->name, NULL);
-}
-
-static void remember_loop(void *ctx, const struct priv_entry *r)
-{
-	struct snapshot_job *j = ctx;
-
-	if (r->detail && str_eq(r->detail, j->mark) && j->loops_n < COUNT(j->loops))
-		j->loops[j->loops_n++] = (int)r->number;
-}
-
 /* ---- removing ---- */
 
 /* Whether a device of that name is there that the ledger does not know. */
@@ -225,7 +190,7 @@ static void unmake_done(void *ctx, const struct why *why, struct bytes result UN
 	struct snapshot_call *s = ctx;
 
 	if (!why && s->job.mark[0])
-		forget(&s->job);
+		snapshot_forget(&s->job);
 	if (s->undoing && why)
 		log_line(LOG_ERROR, "helper", "not undone", "name", s->job.name, "why", why->text,
 			NULL);
@@ -245,9 +210,7 @@ static void unmake(struct snapshot_call *s)
 		.deadline_ms = SNAPSHOT_DEADLINE_MS };
 	struct why why;
 
-	s->job.loops_n = 0;
-	if (s->job.mark[0])
-		ledger_each(s->call->h->ledger, priv_thing_loop, remember_loop, &s->job);
+	snapshot_recall_loops(&s->job);
 	if (task_start(s->call->h, &spec, unmake_done, s, &why))
 		call_fail(s->call, s->undoing ? &s->failed : &why);
 }
@@ -273,23 +236,6 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static enum err note(const struct snapshot_call *s, enum priv_thing kind, const char *name,
-	const uint64_t *number, struct why *why)
-{
-	const struct priv_create_dm *q = s->call->body;
-	struct priv_entry r = {
-		.kind = kind,
-		.name = name,
-		.made = now_ms(),
-		.vm = q->vm_id,
-		.detail = s->job.mark,
-		.has_number = number != NULL,
-		.number = number ? *number : 0,
-	};
-
-	return ledger_note(s->call->h->ledger, &r, why);
-}
-
 static enum err make_in(void *arg, struct buf *result, int *gift UNUSED, struct why *why)
 {
 	struct snapshot_call *s = arg;
@@ -303,17 +249,14 @@ static enum err make_in(void *arg, struct buf *result, int *gift UNUSED, struct 
 
 static enum err note_made(struct snapshot_call *s, const struct snapshot_made *m, struct why *why)
 {
-	uint64_t base = (uint64_t)m->base_loop, cow = (uint64_t)m->cow_loop;
-	char name[16];
-	enum err e = note(s, priv_thing_dm, s->job.name, &m->dev, why);
+	const char *vm = ((const struct priv_create_dm *)s->call->body)->vm_id;
+	uint64_t now = now_ms();
+	enum err e = snapshot_note_loop(&s->job, vm, now, m->base_loop, why);
 
-	loop_key(m->base_loop, name, sizeof(name));
 	if (!e)
-		e = note(s, priv_thing_loop, name, &base, why);
-	loop_key(m->cow_loop, name, sizeof(name));
-	if (!e)
-		e = note(s, priv_thing_loop, name, &cow, why);
-	return e;
+		e = snapshot_note_loop(&s->job, vm, now, m->cow_loop, why);
+	/* last: an entry with a number is complete */
+	return e ? e : snapshot_note(&s->job, vm, now, &m->dev, why);
 }
 
 static void undo_make(struct snapshot_call *s, const struct why *why)
@@ -395,13 +338,13 @@ void snapshot_make_act(struct call *c, const void *body)
 	if (!e && !make_mark(q->vm_id, s->job.mark))
 		e = fail_errno(&why, "cannot make a mark");
 	if (!e)
-		e = note(s, priv_thing_dm, s->job.name, NULL, &why);
+		e = snapshot_note(&s->job, q->vm_id, now_ms(), NULL, &why);
 	if (e) {
 		call_fail(c, &why);
 		return;
 	}
 	if (task_start(c->h, &spec, make_done, s, &why)) {
-		forget(&s->job);
+		snapshot_forget(&s->job);
 		call_fail(c, &why);
 	}
 }

@@ -209,7 +209,7 @@ static enum err make_dm(int control, const struct snapshot_job *j, uint64_t sect
 	dev_t cow, uint64_t *ret_dev, struct why *why)
 {
 	struct dm_target t = { .sectors = sectors, .type = "snapshot" };
-	struct dm_info info;
+	struct dm_info info = { .dev = 0 };
 	char params[80];
 	enum err e;
 
@@ -261,39 +261,43 @@ static void pause_a_little(void)
 	(void)!poll(NULL, 0, PAUSE_MS);
 }
 
-static unsigned add_loops(const struct snapshot_job *j, const dev_t *below, unsigned below_n,
-	int out[DM_DEPENDS_MAX + COUNT(j->loops)])
+/* A loop's number is its minor, or a part of it when loops have partitions. */
+static bool loop_of(dev_t dev, int *ret)
 {
-	unsigned n = 0;
+	dev_t have;
 
-	for (unsigned i = 0; i < j->loops_n; i++)
-		out[n++] = j->loops[i];
-	for (unsigned i = 0; i < below_n; i++) {
-		dev_t dev;
-
-		if (major(below[i]) != LOOP_MAJOR)
-			continue;
-		/* a loop's number is its minor, or a part of it when loops have partitions */
-		for (unsigned guess = minor(below[i]);; guess /= 2) {
-			if (loop_number((int)guess, &dev) && dev == below[i]) {
-				out[n++] = (int)guess;
-				break;
-			}
-			if (guess == 0)
-				break;
+	for (unsigned guess = minor(dev); major(dev) == LOOP_MAJOR; guess /= 2) {
+		if (loop_number((int)guess, &have) && have == dev) {
+			*ret = (int)guess;
+			return true;
 		}
+		if (guess == 0)
+			break;
 	}
-	return n;
+	return false;
 }
 
-static enum err remove_dm(const struct snapshot_job *j, dev_t below[DM_DEPENDS_MAX],
-	unsigned *below_n, struct why *why)
+enum err snapshot_loops(int control, const char *name, int ret[SNAPSHOT_LOOPS_MAX], unsigned *ret_n,
+	struct why *why)
+{
+	dev_t below[DM_DEPENDS_MAX];
+	unsigned n = 0;
+	enum err e = dm_depends(control, name, below, &n, why);
+
+	*ret_n = 0;
+	for (unsigned i = 0; i < n && !e; i++)
+		*ret_n += loop_of(below[i], &ret[*ret_n]);
+	return e;
+}
+
+static enum err remove_dm(
+	const struct snapshot_job *j, int loops[SNAPSHOT_LOOPS_MAX], unsigned *n, struct why *why)
 {
 	own_fd control = -1;
 	struct dm_info info;
 	enum err e = dm_control(&control, why);
 
-	*below_n = 0;
+	*n = 0;
 	if (e == ERR_unsupported)
 		return OK; /* then there is nothing of it either */
 	if (!e)
@@ -302,8 +306,8 @@ static enum err remove_dm(const struct snapshot_job *j, dev_t below[DM_DEPENDS_M
 		return e == ERR_not_found ? OK : e;
 	if (!str_eq(info.uuid, j->mark))
 		return OK; /* a name that somebody took; what we made of it is gone */
-	if (info.active && dm_depends(control, j->name, below, below_n, why))
-		*below_n = 0; /* its loops clear themselves */
+	if (info.active && snapshot_loops(control, j->name, loops, n, why))
+		*n = 0; /* its loops clear themselves */
 	for (int i = 0; i < TRIES; i++) {
 		e = dm_remove(control, j->name, why);
 		if (e != ERR_busy)
@@ -336,15 +340,13 @@ static enum err clear_loop(const struct snapshot_job *j, int n, struct why *why)
 
 enum err snapshot_unmake(const struct snapshot_job *j, struct why *why)
 {
-	int loops[DM_DEPENDS_MAX + COUNT(j->loops)];
-	dev_t below[DM_DEPENDS_MAX];
-	unsigned below_n, n;
-	enum err e = remove_dm(j, below, &below_n, why);
+	int loops[SNAPSHOT_LOOPS_MAX];
+	unsigned n;
+	enum err e = remove_dm(j, loops, &n, why);
 
-	if (e)
-		return e;
-	n = add_loops(j, below, below_n, loops);
 	for (unsigned i = 0; i < n && !e; i++)
 		e = clear_loop(j, loops[i], why);
+	for (unsigned i = 0; i < j->loops_n && !e; i++)
+		e = clear_loop(j, j->loops[i], why);
 	return e;
 }

@@ -18,6 +18,8 @@ void undo_mend_all(struct helper *h);
 /* Takes away everything that the ledger knows; false when something of it stays. */
 bool undo_everything(struct helper *h);
 
+/* snapshot_undo.c */
+undo_fn snapshots_mend, snapshots_undo;
 /* net_undo.c */
 undo_fn net_mend, net_undo;
 /* resolver.c */

@@ -64,3 +64,5 @@ FUZZ_OBJS_priv := $(HELPER_PARTS)
 FUZZ_LIBS_priv := $(LIBS_helper)
 UNIT_OBJS_ledger := $(O)/obj/helper/ledger.o
 TORTURE_OBJS_ledger := $(O)/obj/helper/ledger.o
+UNIT_OBJS_edit := $(O)/obj/helper/edit.o
+UNIT_LIBS_edit := -lext2fs -lcom_err

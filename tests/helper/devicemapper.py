@@ -21,8 +21,9 @@ import rig as rigs  # noqa: E402  pylint: disable=wrong-import-position
 
 KERNEL = rigs.TOP / "build/live/inputs/kernel"
 DEADLINE = 280  # seconds; the suite ends a program after 300
-MODULES = ("loop", "dm-mod", "dm-bufio", "dm-snapshot")
-PROGRAMS = ("unshare", "sh", "mount", "ip", "mke2fs", "e2fsck", "debugfs", "losetup")
+MODULES = ("loop", "dm-mod", "dm-bufio", "dm-snapshot", "libcrc32c", "nfnetlink", "nf_tables")
+PROGRAMS = ("unshare", "sh", "mount", "ip", "mke2fs", "e2fsck", "debugfs", "losetup",
+            "nft")
 INIT = """#!/bin/busybox sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 busybox mount -t proc none /proc
