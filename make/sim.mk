@@ -7,7 +7,7 @@ SEED ?= 1
 SEEDS ?= 2000
 SIM := build/san/bin/sim
 # Everything of the daemon but the Linux side of its seams and its main.
-SIM_OBJS := $(filter-out %/actors/main.o,$(WIRED) $(call objs,runtime/actor runtime/flow tests/sim) \
+SIM_OBJS := $(filter-out %/actors/main.o,$(WIRED) $(call objs,runtime/actor runtime/flow runtime/vmm tests/sim) \
 	$(call objs_deep,actors))
 
 $(O)/bin/sim: $(SIM_OBJS)

@@ -37,6 +37,7 @@ UNIT_LIBS_config := -lyaml
 UNIT_OBJS_places := $(call objs,runtime/conf)
 UNIT_LIBS_places := -lyaml
 UNIT_OBJS_ssh := $(SSH_PARTS)
+UNIT_OBJS_qemu_args := $(call objs,runtime/vmm)
 UNIT_OBJS_tree := $(call objs,runtime/tree)
 
 TORTURE_OBJS_kv := $(call objs,runtime/kv)

@@ -9,8 +9,9 @@
 
 #include "base/log.h"
 #include "actors/vm/driver_qemu.h"
+#include "vmm/qemu_args.h"
 
-enum { ARGS_MAX = 80, QMP_FD = 10, AGENT_FD = 11, CONSOLE_FD = 12 };
+enum { QMP_FD = 10, AGENT_FD = 11, CONSOLE_FD = 12 };
 
 static enum err find_qemu(struct vmd *v, struct why *why)
 {
@@ -28,37 +29,6 @@ static enum err find_qemu(struct vmd *v, struct why *why)
 static enum err probe(struct vmd *v, struct why *why)
 {
 	return find_qemu(v, why);
-}
-
-/* A growing argument list in an arena; a failure is seen once, at the end. */
-struct args {
-	char *v[ARGS_MAX];
-	unsigned n;
-	struct arena mem;
-	bool failed;
-};
-
-static void arg(struct args *a, char *s)
-{
-	if (!s || a->n + 1 >= ARGS_MAX)
-		a->failed = true;
-	else
-		a->v[a->n++] = s;
-}
-
-#define ARG(a, ...) arg(a, arena_fmt(&(a)->mem, __VA_ARGS__))
-
-/* A comma in an option's value is written twice. */
-static char *quoted(struct args *a, const char *path)
-{
-	char *out = arena_take(&a->mem, 2 * strlen(path) + 1), *to = out;
-
-	for (; out && *path; path++) {
-		*to++ = *path;
-		if (*path == ',')
-			*to++ = ',';
-	}
-	return out;
 }
 
 static void kernel_line(struct machine *m, const struct host_facts *host, struct buf *b)
@@ -83,113 +53,72 @@ static void kernel_line(struct machine *m, const struct host_facts *host, struct
 		buf_str(b, " banger.ip=10.0.2.15/24 banger.gw=10.0.2.2 banger.dns=10.0.2.3");
 }
 
-static char *state_path(struct machine *m, struct args *a, const char *path)
+static const char *state_path(struct machine *m, struct arena *a, const char *path)
 {
 	char full[4200];
 
-	if (world_path(m->v->world, STATE, path, full, sizeof(full), NULL)) {
-		a->failed = true;
-		return NULL;
-	}
-	return arena_str(&a->mem, full);
+	return world_path(m->v->world, STATE, path, full, sizeof(full), NULL) ? NULL :
+										arena_str(a, full);
 }
 
-static void add_disk(struct machine *m, struct args *a, const char *serial, const char *path,
-	const char *format, bool read_only)
+static bool add_disk(struct machine *m, struct qemu_machine *q, struct arena *a, const char *id,
+	const char *path, const char *format, bool read_only)
 {
-	char *full = state_path(m, a, path);
+	const char *full = state_path(m, a, path);
 
-	if (!full)
-		return;
-	ARG(a, "-drive");
 	/* a machine that is thrown away after its run need not survive the host's power loss */
-	ARG(a, "id=%s,file=%s,format=%s,if=none,discard=unmap,cache=%s%s", serial, quoted(a, full),
-		format, m->r.rm ? "unsafe" : "writeback", read_only ? ",readonly=on" : "");
-	ARG(a, "-device");
-	ARG(a, "virtio-blk-device,drive=%s,serial=%s", serial, serial);
+	q->disks[q->disks_n++] = (struct qemu_disk){ .id = id,
+		.path = full,
+		.format = format,
+		.read_only = read_only,
+		.cache = m->r.rm ? QEMU_UNSAFE : QEMU_WRITEBACK };
+	return full != NULL;
 }
 
-static void add_disks(struct machine *m, struct args *a)
+static bool add_disks(struct machine *m, struct qemu_machine *q, struct arena *a)
 {
 	const char *end = m->r.layer == layer_qcow2 ? "qcow2" : "raw";
 	char leaf[32], path[64];
+	bool all;
 
 	snprintf(leaf, sizeof(leaf), "root.%s", end);
 	machine_dir(m, path, sizeof(path), leaf);
-	add_disk(m, a, "root", path, end, false);
+	all = add_disk(m, q, a, "root", path, end, false);
 	snprintf(leaf, sizeof(leaf), "work.%s", end);
 	machine_dir(m, path, sizeof(path), leaf);
-	add_disk(m, a, "work", path, end, false);
+	all &= add_disk(m, q, a, "work", path, end, false);
 	if (m->boot.modules[0])
-		add_disk(m, a, "modules", m->boot.modules, "raw", true);
+		all &= add_disk(m, q, a, "modules", m->boot.modules, "raw", true);
+	return all;
 }
 
-static void add_socket(struct args *a, const char *id, int fd)
-{
-	ARG(a, "-chardev");
-	ARG(a, "socket,id=%s,fd=%d,server=on,wait=off", id, fd);
-}
-
-static void build_args(struct machine *m, const struct host_facts *host, struct args *a)
+static enum err build_args(struct machine *m, const struct host_facts *host, struct arena *a,
+	char ***ret_argv, struct why *why)
 {
 	own_buf line = { .max = 2048 };
-	bool kvm = m->r.accel == accel_kvm;
+	bool root = geteuid() == 0;
+	struct qemu_machine q = { .program = m->v->qemu,
+		.id = m->id,
+		.kvm = m->r.accel == accel_kvm,
+		.vcpus = m->r.vcpus,
+		.memory = m->r.memory,
+		.kernel = state_path(m, a, m->boot.vmlinux),
+		.initrd = state_path(m, a, m->boot.initramfs),
+		.nics = { { .kind = QEMU_NIC_USER } },
+		.nics_n = m->r.net == net_nat,
+		.control = { .fd = QMP_FD },
+		.agent = { .fd = AGENT_FD },
+		.console = { .fd = CONSOLE_FD },
+		.runs_as = root,
+		.uid = world_plain_uid(m->v->world),
+		.sandbox = true };
 
 	kernel_line(m, host, &line);
-	ARG(a, "%s", m->v->qemu);
-	ARG(a, "-name");
-	ARG(a, "banger-%s", m->id);
-	ARG(a, "-M");
-	ARG(a, "microvm,acpi=on,rtc=on,memory-backend=ram");
-	ARG(a, "-object");
-	ARG(a, "memory-backend-ram,id=ram,size=%llu", (unsigned long long)m->r.memory);
-	ARG(a, "-m");
-	ARG(a, "%lluB", (unsigned long long)m->r.memory);
-	ARG(a, "-accel");
-	ARG(a, "%s", kvm ? "kvm" : "tcg,thread=multi");
-	ARG(a, "-cpu");
-	ARG(a, "%s", kvm ? "host" : "max");
-	ARG(a, "-smp");
-	ARG(a, "%llu", (unsigned long long)m->r.vcpus);
-	ARG(a, "-nodefaults");
-	ARG(a, "-no-user-config");
-	ARG(a, "-no-reboot");
-	ARG(a, "-display");
-	ARG(a, "none");
-	add_socket(a, "control", QMP_FD);
-	ARG(a, "-mon");
-	ARG(a, "chardev=control,mode=control");
-	add_socket(a, "console", CONSOLE_FD);
-	ARG(a, "-serial");
-	ARG(a, "chardev:console");
-	add_socket(a, "agent", AGENT_FD);
-	ARG(a, "-device");
-	ARG(a, "virtio-serial-device,max_ports=2");
-	ARG(a, "-device");
-	ARG(a, "virtserialport,chardev=agent,name=banger");
-	add_disks(m, a);
-	if (m->r.net == net_nat) {
-		ARG(a, "-netdev");
-		ARG(a, "user,id=net");
-		ARG(a, "-device");
-		ARG(a, "virtio-net-device,netdev=net");
-	}
-	ARG(a, "-kernel");
-	arg(a, state_path(m, a, m->boot.vmlinux));
-	ARG(a, "-initrd");
-	arg(a, state_path(m, a, m->boot.initramfs));
-	ARG(a, "-append");
-	ARG(a, "%s", buf_cstr(&line));
-	ARG(a, "-sandbox");
-	ARG(a, "on,obsolete=deny,spawn=deny,resourcecontrol=deny,elevateprivileges=%s",
-		geteuid() == 0 ? "allow" : "deny");
-	if (geteuid() == 0) {
-		ARG(a, "-runas");
-		ARG(a, "%u:%u", (unsigned)world_plain_uid(m->v->world),
-			(unsigned)world_plain_uid(m->v->world));
-	}
-	a->failed |= line.failed;
-	a->v[a->n] = NULL;
+	q.cmdline = buf_cstr(&line);
+	if (line.failed || !add_disks(m, &q, a) || !q.kernel || !q.initrd)
+		return fail(
+			why, ERR_too_large, "the command line of machine %s is too long", m->name);
+	return qemu_args(&q, a, ret_argv, why);
 }
 
 static void vmm_exited(void *ctx, int status)
@@ -226,7 +155,8 @@ static enum err launch(struct machine *m, struct why *why)
 		.sockets_n = 3,
 		.log = log,
 		.outlives = true };
-	struct args a = { .mem = { .max = 256 * KiB } };
+	struct arena a = { .max = 256 * KiB };
+	char **argv = NULL;
 	struct host_facts host;
 	struct child *child;
 	enum err e = find_qemu(m->v, why);
@@ -239,14 +169,12 @@ static enum err launch(struct machine *m, struct why *why)
 	machine_dir(m, log, sizeof(log), "vmm.log");
 	world_host_facts(m->v->world, &host);
 	choose_accel(m, &host);
-	build_args(m, &host, &a);
+	e = build_args(m, &host, &a, &argv, why);
 	spec.program = m->v->qemu;
-	spec.argv = a.v;
-	if (a.failed)
-		e = fail(why, ERR_too_large, "the command line of machine %s is too long", m->name);
-	else
+	spec.argv = argv;
+	if (!e)
 		e = world_spawn(m->v->world, &spec, vmm_exited, m, &child, NULL, why);
-	arena_done(&a.mem);
+	arena_done(&a);
 	if (e)
 		return e;
 	machine_vmm_started(m, child);
@@ -258,7 +186,7 @@ static enum err adopt(struct machine *m, struct why *why)
 	char needle[32];
 	enum err e;
 
-	snprintf(needle, sizeof(needle), "banger-%s", m->id);
+	qemu_name(needle, sizeof(needle), m->id);
 	e = world_adopt(m->v->world, m->r.has_pid ? (pid_t)m->r.pid : 0, m->r.pid_start, needle,
 		vmm_exited, m, &m->child, why);
 	if (e)
