@@ -108,7 +108,7 @@ COMMON := $(call objs,runtime/base runtime/letter proto)
 WIRED := $(COMMON) $(call objs,runtime/sys runtime/loop runtime/wire)
 DAEMON_OBJS := $(WIRED) $(call objs,runtime/actor runtime/kv runtime/world runtime/flow runtime/vmm runtime/conf) $(call objs_deep,actors)
 WORKER_OBJS := $(WIRED) $(call objs,actors/worker)
-HELPER_OBJS := $(WIRED) $(call objs,helper)
+HELPER_OBJS := $(WIRED) $(call objs,runtime/vmm helper)
 AGENT_OBJS := $(WIRED) $(call objs,runtime/tree agent)
 CLI_OBJS := $(WIRED) $(call objs,runtime/tree runtime/conf cli)
 

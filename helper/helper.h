@@ -17,6 +17,7 @@
 
 struct ledger;
 struct network;
+struct vmms;
 
 /* Addresses are in host byte order. */
 struct subnet {
@@ -35,6 +36,7 @@ struct helper {
 	int state, runtime, jails;
 	struct ledger *ledger;
 	struct network *net;
+	struct vmms *vmms;
 };
 
 /* places.c: finds and holds the three directories, refusing what somebody else could change. */

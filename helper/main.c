@@ -18,6 +18,7 @@
 #include "helper/ledger.h"
 #include "helper/net.h"
 #include "helper/undo.h"
+#include "helper/vmms.h"
 #include "proto/check.h"
 #include "sys/beneath.h"
 #include "sys/process.h"
@@ -224,6 +225,8 @@ static enum err open_all(struct setup *s, struct why *why)
 	if (!e)
 		e = loop_new(&s->h.loop, why);
 	if (!e)
+		e = vmms_open(&s->h, &s->h.vmms, why);
+	if (!e)
 		e = get_listener(s, &listener, why);
 	if (!e)
 		e = confine_ready(why);
@@ -273,6 +276,7 @@ static int serve(struct setup *s)
 		"owner", log_u64(s->h.owner).s, "subnet", s->h.subnet.text, NULL);
 	loop_run(s->h.loop);
 	door_close(s->door);
+	vmms_close(s->h.vmms);
 	sigwatch_stop(&s->term);
 	sigwatch_stop(&s->interrupt);
 	net_close(&s->h);

@@ -10,6 +10,7 @@ static const struct {
 	undo_fn *mend; /* NULL: nothing of it is ever half made */
 	undo_fn *undo;
 } rows[] = {
+	{ "machines", NULL, vmms_undo },
 	{ "snapshots", snapshots_mend, snapshots_undo },
 	{ "resolver", resolver_mend, resolver_undo },
 	{ "network", net_mend, net_undo },

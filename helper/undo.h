@@ -20,6 +20,8 @@ bool undo_everything(struct helper *h);
 
 /* snapshot_undo.c */
 undo_fn snapshots_mend, snapshots_undo;
+/* vmms.c */
+undo_fn vmms_undo;
 /* net_undo.c */
 undo_fn net_mend, net_undo;
 /* resolver.c */

@@ -48,5 +48,22 @@ const struct verb verbs[] = {
 	{ LETTER_priv_write_ext4_files, image_write_check, image_write_about, image_write_act,
 		"image as for reading, and nobody has it open; no link followed inside; at most "
 		"48 KiB in all" },
+	{ LETTER_priv_kill_process, NULL, NULL, kill_act,
+		"a process that the ledger knows as a VMM of this helper: held pidfd, or after a "
+		"restart pid, start time, uid and jail; its command line names the VMM; signalled "
+		"through the pidfd" },
+	{ LETTER_priv_signal_process, NULL, NULL, signal_act, "as priv.kill_process" },
+	{ LETTER_priv_cleanup_jailer_chroot, chroot_check, chroot_about, chroot_act,
+		"two components below the jail base, or those and root; refused while its VMM "
+		"lives; links are refused, mounts are detached deepest first and must be gone "
+		"before anything is deleted; deletion stays in the tree and on its device" },
+	{ LETTER_priv_launch_vmm, launch_check, launch_about, launch_act,
+		"programs: regular, root's, executable, writable by nobody else, and so their "
+		"directory, run by descriptor; files: regular, the owner's, one link, beneath the "
+		"state directory, no link followed; snapshots and taps of the ledger only; one "
+		"machine, one jail, one uid; no network but its taps for qemu" },
+	{ LETTER_priv_connect_vmm, NULL, NULL, connect_act,
+		"a machine whose VMM lives; a socket (or the console's FIFO) in its jail, opened "
+		"without following a link" },
 	{ LETTER_COUNT, NULL, NULL, NULL, NULL },
 };

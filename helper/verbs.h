@@ -38,5 +38,17 @@ verb_act fsck_act;
 verb_check image_read_check, image_write_check;
 verb_about image_read_about, image_write_about;
 verb_act image_read_act, image_write_act;
+/* process.c */
+verb_act kill_act, signal_act;
+/* launch.c */
+verb_check launch_check;
+verb_about launch_about;
+verb_act launch_act;
+/* chroot.c */
+verb_check chroot_check;
+verb_about chroot_about;
+verb_act chroot_act;
+/* connect.c */
+verb_act connect_act;
 
 #endif

@@ -9,9 +9,16 @@ check-built:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) $(CHECK_SUITES)
 
 check-programs: all $(O)/tests/tools/protodoc $(O)/tests/tools/privdoc \
-		$(O)/tests/tools/standin $(O)/tests/tools/resolved
+		$(O)/tests/tools/standin helper-bins
 	$(SAN_MAKE) unit-bins torture-bins foreign-bins
 	$(call FUZZ_MAKE,) build/fuzz/tests/tools/seeds
 	$(call FUZZ_MAKE,fuzzer$(comma)) fuzz-bins
 	@rm -rf build/fuzz/seeds; build/fuzz/tests/tools/seeds build/fuzz/seeds
 	@$(MAKE) --no-print-directory sim-bin live-inputs
+
+# make helper     the root helper as root, in namespaces of its own
+.PHONY: helper helper-bins
+helper-bins: $(O)/tests/tools/resolved $(O)/tests/tools/jailbird $(O)/tests/tools/opening
+
+helper: all helper-bins live-inputs
+	$(RUN) helper

@@ -57,7 +57,7 @@ TORTURE_OBJS_cli := $(CLI_PARTS)
 TORTURE_LIBS_cli := -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lyaml
 
 # The table of the helper's verbs brings all that serves them.
-HELPER_PARTS := $(filter-out %/main.o,$(call objs,helper))
+HELPER_PARTS := $(filter-out %/main.o,$(call objs,runtime/vmm helper))
 TOOL_OBJS_privdoc := $(HELPER_PARTS)
 TOOL_LIBS_privdoc := $(LIBS_helper)
 TOOL_LIBS_resolved := -lsystemd

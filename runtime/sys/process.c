@@ -95,10 +95,13 @@ static void reset_signals(void)
 static NORETURN void child(const struct process_spec *s, int program, int report, pid_t parent)
 {
 	static char *const no_env[] = { NULL };
+	const char *step = "preparing";
 
 	reset_signals();
 	if (s->new_session)
 		setsid();
+	if (s->prepare && s->prepare(s->prepare_arg, &step) < 0)
+		child_fail(report, step);
 	give_fds(s, report);
 	if (s->drop && (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
 			       setresuid(s->uid, s->uid, s->uid) < 0))

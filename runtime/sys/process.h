@@ -23,6 +23,12 @@ struct process_spec {
 	unsigned gifts_n;
 	bool new_session; /* out of the caller's session and process group */
 	bool die_with_parent; /* KILL when the daemon dies */
+	/*
+	 * In the child, before it drops what it may do: only system calls. -1 with errno when it
+	 * failed, and *step then says at what. May be NULL.
+	 */
+	int (*prepare)(void *arg, const char **step);
+	void *prepare_arg;
 	bool drop; /* change to uid and gid below, no groups */
 	uid_t uid;
 	gid_t gid;

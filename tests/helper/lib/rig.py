@@ -120,10 +120,18 @@ def as_uid(uid):
         os.setegid(0)
 
 
+def remove_tree(path):
+    """Whatever a test left; after a failed one that may be deeper than what Python can walk."""
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=False)
+
+
 class Rig:
     def __init__(self):
         self.base = Path("/run/rig")
-        shutil.rmtree(self.base, ignore_errors=True)
+        remove_tree(self.base)
         self.base.mkdir(mode=0o755)
         self.state, self.runtime, self.jails = (self.base / d for d in ("state", "run", "jails"))
         for directory in (self.state, self.runtime):
@@ -228,7 +236,7 @@ class Rig:
             client.close()
         if self.child and self.child.poll() is None:
             self.stop()
-        shutil.rmtree(self.base, ignore_errors=True)
+        remove_tree(self.base)
 
 
 def enter():
