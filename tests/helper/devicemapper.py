@@ -20,6 +20,7 @@ import dm  # noqa: E402  pylint: disable=wrong-import-position
 import rig as rigs  # noqa: E402  pylint: disable=wrong-import-position
 
 KERNEL = rigs.TOP / "build/live/inputs/kernel"
+MEMORY = 768 + 2 * int(os.environ.get("BANGER_SNAPSHOTS", "0"))  # MiB; a snapshot takes kernel memory
 DEADLINE = 280  # seconds; the suite ends a program after 300
 MODULES = ("loop", "dm-mod", "dm-bufio", "dm-snapshot", "libcrc32c", "nfnetlink", "nf_tables")
 PROGRAMS = ("unshare", "sh", "mount", "ip", "mke2fs", "e2fsck", "debugfs", "losetup",
@@ -115,7 +116,8 @@ def make_root(root, unpacked):
 def boot(work, kernel):
     """Passes on what the tests say; answers whether they ended well."""
     console = work / "console"
-    command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", "768",
+    command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", "max", "-m",
+               str(MEMORY),
                "-smp", "2", "-display", "none", "-no-reboot", "-nodefaults", "-nic", "none",
                "-kernel", str(kernel), "-initrd", str(work / "initrd"), "-append",
                "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on quiet",
