@@ -131,7 +131,7 @@ static int by_size(const void *a, const void *b)
 int main(int argc, char **argv)
 {
 	struct run r = { .poll = -1 };
-	uint64_t began;
+	uint64_t began, half, most;
 
 	if (argc != 5 || parse_u64(argv[3], &r.clients, NULL) ||
 		parse_u64(argv[4], &r.requests, NULL) || r.clients == 0 ||
@@ -153,8 +153,10 @@ int main(int argc, char **argv)
 	}
 	began = now_ns() - began;
 	qsort(r.ns, r.requests, sizeof(*r.ns), by_size);
+	half = r.requests / 2;
+	most = r.requests * 99 / 100;
 	printf("{\"rate\": %.0f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n",
-		(double)r.requests * 1e9 / (double)began, (double)r.ns[r.requests / 2] / 1e3,
-		(double)r.ns[r.requests * 99 / 100] / 1e3);
+		(double)r.requests * 1e9 / (double)began, (double)r.ns[half] / 1e3,
+		(double)r.ns[most] / 1e3);
 	return 0;
 }

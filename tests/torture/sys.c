@@ -40,8 +40,9 @@ static void work_beneath(int dir)
 	if (removed)
 		torture_must(faccessat(dir, "a", F_OK, 0) < 0);
 	torture_must(!read_file(dir, "file", 100, &now, &why));
-	torture_must(now.n == (written ? 5u : 3u));
-	if (written)
+	/* one that was put in place, and whose name could not be flushed, is there all the same */
+	torture_must(now.n == 5 || (!written && now.n == 3));
+	if (now.n == 5)
 		torture_must(memcmp(now.p, "newer", 5) == 0);
 	torture_on();
 }
