@@ -86,7 +86,7 @@ static void files(void)
 	dir = image_dir(r.root, "home/me/deep", geteuid(), getegid());
 	torture_must(dir >= 0 || torture_struck());
 	fd_done(&dir);
-	e = image_write(r.root, "/etc/resolv.conf", text, sizeof(text) - 1, false, &why);
+	e = image_write(r.root, "/etc/resolv.conf", text, sizeof(text) - 1, 0644, false, &why);
 	torture_must(e == OK || (torture_struck() && why.text[0]));
 	torture_off();
 	must(!image_read(r.root, "/etc/resolv.conf", 100, &now, &why));
