@@ -3,8 +3,8 @@
  * read-only; a /dev with the few nodes it needs; the files it was given, as mounts of their
  * descriptors; no /proc, no other file, and no network but the taps that it holds.
  *
- * Runs in the child, between fork and exec: system calls only. Mounts are made in a namespace of the
- * child's own, so they end with the VMM, however that comes about.
+ * Runs in the child, between fork and exec: system calls only. Mounts are made in a namespace of
+ * the child's own, so they end with the VMM, however that comes about.
  */
 #include "helper/inside.h"
 

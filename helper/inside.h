@@ -23,7 +23,7 @@ struct inside {
 	struct inside_file files[INSIDE_FILES_MAX];
 	unsigned files_n;
 	uid_t uid;
-	/* true: another program (Firecracker's jailer) goes on from here: only the files are placed */
+	/* another program (Firecracker's jailer) goes on from here: only the files are placed */
 	bool jailer;
 	bool no_network; /* a network namespace of its own, with nothing in it */
 	bool kvm, tun; /* device nodes that it needs */
