@@ -40,6 +40,7 @@ struct connection {
 	struct helper *h;
 	char jail[JAIL_NAME_MAX];
 	const char *leaf;
+	int pidfd; /* whoever has ended makes no socket */
 };
 
 static enum err open_fifo(int node, int *ret, struct why *why)
@@ -87,15 +88,16 @@ static int64_t now_ms(void)
 }
 
 /* The directory changes when a socket is made. A bind is seen before its listen: that one is
- * looked at again a little later. */
-static void wait_for_change(int watch, bool bound, int64_t until)
+ * looked at again a little later. False: the VMM has ended. */
+static bool wait_for_change(int watch, int pidfd, bool bound, int64_t until)
 {
-	struct pollfd p = { watch, POLLIN, 0 };
+	struct pollfd p[2] = { { watch, POLLIN, 0 }, { pidfd, POLLIN, 0 } };
 	char events[4096];
 	int64_t left = MAX(until - now_ms(), (int64_t)0);
 
-	if (poll(&p, 1, (int)(bound ? MIN(left, (int64_t)5) : left)) > 0)
+	if (poll(p, 2, (int)(bound ? MIN(left, (int64_t)5) : left)) > 0 && p[0].revents)
 		(void)!read(watch, events, sizeof(events));
+	return p[1].revents == 0;
 }
 
 static enum err run_connection(void *arg, struct buf *result UNUSED, int *ret_fd, struct why *why)
@@ -153,7 +155,7 @@ void connect_act(struct call *c, const void *body)
 
 	if (!x)
 		e = fail(&why, ERR_no_memory, "no memory for a connection");
-	else if (!vmms_of(c->h->vmms, q->vm_id, &driver))
+	else if ((x->pidfd = vmms_of(c->h->vmms, q->vm_id, &driver)) < 0)
 		e = fail_field(&why, ERR_not_owned, "vm_id", "no machine %s runs", q->vm_id);
 	else {
 		x->h = c->h;

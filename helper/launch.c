@@ -179,7 +179,7 @@ static enum err launch(struct launch *l, pid_t *pid, int *pidfd, struct why *why
 	int log;
 	enum err e;
 
-	if (vmms_of(h->vmms, l->q->vm_id, &other))
+	if (vmms_of(h->vmms, l->q->vm_id, &other) >= 0)
 		return fail_field(why, ERR_exists, "vm_id", "machine %s runs already", l->q->vm_id);
 	if (ledger_find(h->ledger, priv_thing_jail, l->jail))
 		return fail_field(why, ERR_exists, "vm_id",

@@ -178,16 +178,16 @@ bool vmms_in_jail(const struct vmms *v, const char *jail)
 	return false;
 }
 
-bool vmms_of(const struct vmms *v, const char *vm, enum vmm *ret_driver)
+int vmms_of(const struct vmms *v, const char *vm, enum vmm *ret_driver)
 {
 	const struct live *l;
 
 	LIST_FOREACH(l, &v->all, entry)
 	if (str_eq(l->vm, vm) && lives(l)) {
 		*ret_driver = l->driver;
-		return true;
+		return l->pidfd;
 	}
-	return false;
+	return -1;
 }
 
 /* ---- after a start ---- */

@@ -18,7 +18,8 @@ enum err vmms_add(struct vmms *v, const char *vm, enum vmm driver, pid_t pid, ui
 	int log, struct why *why) MUST_CHECK;
 /* True when a VMM of that jail ("<driver>/<id>") lives. */
 bool vmms_in_jail(const struct vmms *v, const char *jail);
-bool vmms_of(const struct vmms *v, const char *vm, enum vmm *ret_driver);
+/* The pidfd (the table's own) of that machine's, when it lives; else -1. */
+int vmms_of(const struct vmms *v, const char *vm, enum vmm *ret_driver);
 
 /*
  * The pidfd (the table's own) of a VMM that lives and is what it was when it was launched. -1: the

@@ -2,7 +2,9 @@
 """A real machine through the helper: QEMU in its jail boots our kernel to the agent's hello (F12)."""
 import os
 import select
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -136,7 +138,59 @@ def boots_to_hello(rig):
     print(f"# launch {1000 * (launched - begun):.0f} ms, hello {ready - begun:.1f} s")
 
 
+def trusted(rig, path):
+    """A copy of a program where only root can have put it."""
+    (rig.base / "bin").mkdir(mode=0o755, exist_ok=True)
+    copy = rig.base / "bin" / Path(path).name
+    shutil.copy(path, copy)
+    copy.chmod(0o755)
+    return str(copy)
+
+
+def get(sock, path):
+    """One request to Firecracker's API; its whole answer."""
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n".encode())
+    text = b""
+    while b"\r\n\r\n" not in text or not text.endswith(b"}"):
+        text += sock.recv(65536)
+    return text.decode()
+
+
+def real_firecracker(rig):
+    """A real Firecracker serves its API in a jail, made by the helper and made by its jailer"""
+    binary, jailer = os.environ["FIRECRACKER_BIN"], os.environ["JAILER_BIN"]
+    rig.owner_file("kernels/k/vmlinux", b"kernel")
+    rig.owner_file("vm/demo/root.raw", b"root")
+    for more in ({}, {"jailer": trusted(rig, jailer)}):
+        client = rig.client()
+        pid = client.ask("priv.launch_vmm", vm_id="demo", driver="firecracker",
+                         binary=trusted(rig, binary), vcpus=1, mem_mib=128, taps=[],
+                         kernel_path=str(rig.state / "kernels/k/vmlinux"),
+                         disks=[{"id": "root", "path": str(rig.state / "vm/demo/root.raw"),
+                                 "read_only": False}], **more)["pid"]
+        pidfd = client.take_fd()
+        client.ask("priv.connect_vmm", vm_id="demo", channel="api")
+        with socket.socket(fileno=client.take_fd()) as api:
+            assert '"state":"Not started"' in get(api, "/"), get(api, "/")
+        assert os.stat(f"/proc/{pid}/root/img/kernel").st_size == 6
+        rig.restart(signal.SIGKILL)
+        assert rig.log().count("vmm taken back") >= 1, "it was not known again"
+        client = rig.client()
+        client.ask("priv.kill_process", pid=pid)
+        assert select.select([pidfd], [], [], rigs.PATIENCE)[0]
+        os.close(pidfd)
+        client.ask("priv.cleanup_jailer_chroot", chroot_path=str(rig.jails / "firecracker/demo"))
+        assert not list((rig.jails / "firecracker").iterdir())
+
+
+def available():
+    if os.environ.get("FIRECRACKER_BIN") and os.environ.get("JAILER_BIN"):
+        return [boots_to_hello, real_firecracker]
+    print("# FIRECRACKER_BIN and JAILER_BIN are not given: real_firecracker is not run")
+    return [boots_to_hello]
+
+
 if not Path(QEMU).exists() or not INPUTS.is_dir():
     print("1..0 # SKIP qemu or build/live/inputs is not there; `make live-inputs` makes them")
     sys.exit(0)
-rigs.main([boots_to_hello])
+rigs.main(available())
