@@ -87,8 +87,10 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* The directory changes when a socket is made. A bind is seen before its listen: that one is
- * looked at again a little later. False: the VMM has ended. */
+/*
+ * The directory changes when a socket is made. A bind is seen before its listen: that one is looked
+ * at again a little later. False: the VMM has ended.
+ */
 static bool wait_for_change(int watch, int pidfd, bool bound, int64_t until)
 {
 	struct pollfd p[2] = { { watch, POLLIN, 0 }, { pidfd, POLLIN, 0 } };
@@ -120,7 +122,9 @@ static enum err run_connection(void *arg, struct buf *result UNUSED, int *ret_fd
 		e = try_connect(run, c->leaf, ret_fd, why);
 		if (e != ERR_not_found || now_ms() >= until)
 			return e;
-		wait_for_change(watch, fstatat(run, c->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0, until);
+		if (!wait_for_change(watch, c->pidfd,
+			    fstatat(run, c->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0, until))
+			return fail_field(why, ERR_vmm_failed, "vm_id", "the VMM has ended");
 	}
 }
 
