@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "sys/beneath.h"
+#include "sys/notify.h"
 #include "world/world_linux.h"
 
 enum { SCHEMA = 1 };
@@ -33,6 +34,8 @@ struct daemon {
 	struct turn_hook letters, store;
 	struct timer deadlines;
 	struct sigwatch term, interrupt;
+	struct notify notify;
+	struct timer alive;
 	int ready_fd, lock_fd, starting_fd;
 	bool stopping, failed;
 	bool store_broke; /* this turn is the last, and no actor acts in it */
@@ -116,6 +119,14 @@ static void stop_cb(void *ctx)
 	((struct daemon *)ctx)->stopping = true;
 }
 
+static void say_alive(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	notify_send(&d->notify, "WATCHDOG=1");
+	timer_start(d->loop, &d->alive, d->notify.watchdog_ms, say_alive, d);
+}
+
 static void listening_cb(void *ctx, const struct why *why)
 {
 	struct daemon *d = ctx;
@@ -130,6 +141,9 @@ static void listening_cb(void *ctx, const struct why *why)
 	log_line(LOG_INFO, "daemon", "ready", "version", build_version, "commit", build_commit,
 		"state", d->state.path, NULL);
 	report(d, "+");
+	notify_send(&d->notify, "READY=1");
+	if (d->notify.watchdog_ms)
+		say_alive(d);
 }
 
 static void signal_cb(void *ctx, int signal)
@@ -244,9 +258,12 @@ static int serve(struct daemon *d)
 		return 0;
 	}
 	log_to(2, (enum log_level)d->conf.v.log_level, getenv("JOURNAL_STREAM") != NULL);
+	notify_open(&d->notify);
 	if (open_all(d, &why))
 		goto fail;
 	loop_run(d->loop);
+	notify_send(&d->notify, "STOPPING=1");
+	timer_stop(&d->alive);
 	log_line(LOG_INFO, "daemon", "stopped", NULL);
 	close_all(d);
 	return d->failed;
@@ -273,7 +290,9 @@ int main(int argc, char **argv)
 	static const struct option options[] = { { "ready-fd", required_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 } };
-	static struct daemon d = { .ready_fd = -1, .lock_fd = -1, .starting_fd = -1 };
+	static struct daemon d = {
+		.notify = { .fd = -1 }, .ready_fd = -1, .lock_fd = -1, .starting_fd = -1
+	};
 	uint64_t fd;
 	int o;
 

@@ -21,6 +21,7 @@
 #include "helper/vmms.h"
 #include "proto/check.h"
 #include "sys/beneath.h"
+#include "sys/notify.h"
 #include "sys/process.h"
 
 enum { LISTEN_FD = 3 };
@@ -43,6 +44,8 @@ struct setup {
 	const char *socket;
 	bool teardown;
 	struct sigwatch term, interrupt;
+	struct notify notify;
+	struct timer alive;
 };
 
 static int usage(int code)
@@ -262,6 +265,14 @@ static int teardown(struct setup *s)
 	return all ? 0 : 1;
 }
 
+static void say_alive(void *ctx)
+{
+	struct setup *s = ctx;
+
+	notify_send(&s->notify, "WATCHDOG=1");
+	timer_start(s->h.loop, &s->alive, s->notify.watchdog_ms, say_alive, s);
+}
+
 static int serve(struct setup *s)
 {
 	struct why why;
@@ -274,7 +285,13 @@ static int serve(struct setup *s)
 	sigwatch_start(s->h.loop, &s->interrupt, SIGINT, on_signal, s);
 	log_line(LOG_INFO, "helper", "ready", "version", build_version, "commit", build_commit,
 		"owner", log_u64(s->h.owner).s, "subnet", s->h.subnet.text, NULL);
+	notify_send(&s->notify, "READY=1");
+	if (s->notify.watchdog_ms)
+		say_alive(s);
 	loop_run(s->h.loop);
+	notify_send(&s->notify, "STOPPING=1");
+	timer_stop(&s->alive);
+	notify_close(&s->notify);
 	door_close(s->door);
 	vmms_close(s->h.vmms);
 	sigwatch_stop(&s->term);
@@ -301,6 +318,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	log_to(2, LOG_INFO, getenv("JOURNAL_STREAM") != NULL);
+	notify_open(&s.notify);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	find_group(&s.h);
