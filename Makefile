@@ -114,7 +114,7 @@ CLI_OBJS := $(WIRED) $(call objs,runtime/tree runtime/conf cli)
 
 # Statically linked where a library costs start time or memory; glibc itself stays shared.
 LIBS_wire := -Wl,-Bstatic -lev -lmsgpackc -Wl,-Bdynamic -lm
-LIBS_daemon := -Wl,-Bstatic -lev -lmsgpackc -llmdb -lyaml -ljansson -Wl,-Bdynamic -lm -lpthread
+LIBS_daemon := -Wl,-Bstatic -lev -lmsgpackc -llmdb -lyaml -ljansson -Wl,-Bdynamic -lm -lpthread -lcurl
 LIBS_cli := -Wl,-Bstatic -lev -lmsgpackc -lyaml -ljansson -Wl,-Bdynamic -lm
 LIBS_helper := -Wl,-Bstatic -lev -lmsgpackc -lnl-3 -Wl,-Bdynamic -lm -lcap-ng -lseccomp \
 	-lnftables -ljansson -lsystemd -lext2fs -lcom_err

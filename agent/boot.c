@@ -100,7 +100,7 @@ static void mount_root(struct boot *b)
 
 	if (mkdir(IMAGE_AT, 0755) < 0 && errno != EEXIST)
 		give_up(b, "cannot make " IMAGE_AT);
-	if (!disk_await(b->uevents, "root", monotonic_ms() + DISK_WAIT_MS, disk))
+	if (!disk_await(b->uevents, "root", b->conf.disks, monotonic_ms() + DISK_WAIT_MS, disk))
 		give_up(b, "no disk with serial 'root' appeared");
 	if (disk_mount(disk, IMAGE_AT, false, &ro, &why))
 		give_up(b, why.text);
@@ -123,7 +123,8 @@ static void mount_work(struct boot *b)
 	at = image_dir(b->root, b->conf.home, b->conf.uid, b->conf.gid);
 	if (at < 0)
 		warn(&b->warnings, "cannot make %s: %s", b->conf.home, strerror(errno));
-	else if (!disk_await(b->uevents, "work", monotonic_ms() + DISK_WAIT_MS, disk))
+	else if (!disk_await(b->uevents, "work", b->conf.disks, monotonic_ms() + DISK_WAIT_MS,
+			 disk))
 		warn(&b->warnings, "no disk with serial 'work' appeared");
 	else if (disk_mount(disk, fd_path(at).s, false, &ro, &why))
 		warn(&b->warnings, "%s", why.text);
@@ -140,7 +141,7 @@ static void show_modules(struct boot *b)
 	char disk[DISK_PATH_BYTES];
 	struct why why;
 
-	if (disk_find("modules", disk) && modules_show(b->root, disk, &why))
+	if (disk_find("modules", b->conf.disks, disk) && modules_show(b->root, disk, &why))
 		warn(&b->warnings, "%s", why.text);
 }
 

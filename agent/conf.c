@@ -79,6 +79,11 @@ static bool read_gid(struct conf *c, const char *v)
 	return read_id(v, &c->gid);
 }
 
+static bool read_disks(struct conf *c, const char *v)
+{
+	return str_copy(c->disks, sizeof(c->disks), v);
+}
+
 static bool read_link(struct conf *c, const char *v)
 {
 	int kind = type_enum(&type_link_kind, v);
@@ -104,6 +109,7 @@ static const struct {
 	{ "banger.home", read_home },
 	{ "banger.uid", read_uid },
 	{ "banger.gid", read_gid },
+	{ "banger.disks", read_disks },
 	{ "banger.link", read_link },
 	{ "reboot", read_reboot },
 };

@@ -17,6 +17,8 @@ struct conf {
 	unsigned dns_n;
 	char home[4096]; /* where the work disk is mounted, "" when there is none */
 	uint32_t uid, gid; /* owner of that directory when it has to be made */
+	/* names of the disks vda, vdb, ... where their serials are not ours, else "" */
+	char disks[64];
 	bool vsock; /* letters come over vsock, else over the virtio-serial port */
 	bool reset_ends; /* reboot=k: this VMM ends by a reset and knows no power-off */
 };

@@ -15,8 +15,17 @@
 enum { SERIAL_BYTES = 20 }; /* virtio's own ceiling */
 
 /* ext4's superblock: 1024 bytes in; offsets of its fields from there. */
-enum { SUPER_AT = 1024, SUPER_BYTES = 1024, BLOCKS_LO = 4, LOG_BLOCK = 24, MAGIC = 56,
-	INCOMPAT = 96, BLOCKS_HI = 336, INCOMPAT_64BIT = 0x80, EXT4_MAGIC = 0xef53 };
+enum {
+	SUPER_AT = 1024,
+	SUPER_BYTES = 1024,
+	BLOCKS_LO = 4,
+	LOG_BLOCK = 24,
+	MAGIC = 56,
+	INCOMPAT = 96,
+	BLOCKS_HI = 336,
+	INCOMPAT_64BIT = 0x80,
+	EXT4_MAGIC = 0xef53
+};
 
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 
@@ -36,7 +45,21 @@ static bool has_serial(int sys_block, const char *name, const char *serial)
 	return str_eq(text, serial);
 }
 
-bool disk_find(const char *serial, char path[DISK_PATH_BYTES])
+static bool find_in_order(const char *serial, const char *order, char path[DISK_PATH_BYTES])
+{
+	for (char letter = 'a'; *order && letter <= 'z'; letter++) {
+		size_t n = strcspn(order, ",");
+
+		if (n == strlen(serial) && memcmp(order, serial, n) == 0) {
+			snprintf(path, DISK_PATH_BYTES, "/dev/vd%c", letter);
+			return access(path, F_OK) == 0;
+		}
+		order += n + (order[n] == ',');
+	}
+	return false;
+}
+
+bool disk_find(const char *serial, const char *order, char path[DISK_PATH_BYTES])
 {
 	own_dir dir = opendir("/sys/block");
 	struct dirent *e;
@@ -48,11 +71,11 @@ bool disk_find(const char *serial, char path[DISK_PATH_BYTES])
 			access(path, F_OK) == 0)
 			return true;
 	}
-	return false;
+	return find_in_order(serial, order, path);
 }
 
 struct search {
-	const char *serial;
+	const char *serial, *order;
 	char *path;
 };
 
@@ -60,18 +83,18 @@ static bool look(void *ctx)
 {
 	struct search *s = ctx;
 
-	return disk_find(s->serial, s->path);
+	return disk_find(s->serial, s->order, s->path);
 }
 
-bool disk_await(int uevents, const char *serial, uint64_t deadline_ms, char path[DISK_PATH_BYTES])
+bool disk_await(int uevents, const char *serial, const char *order, uint64_t deadline_ms,
+	char path[DISK_PATH_BYTES])
 {
-	struct search s = { serial, path };
+	struct search s = { serial, order, path };
 
 	return uevent_until(uevents, deadline_ms, look, &s);
 }
 
-enum err disk_mount(const char *path, const char *at, bool read_only, bool *ret_ro,
-	struct why *why)
+enum err disk_mount(const char *path, const char *at, bool read_only, bool *ret_ro, struct why *why)
 {
 	*ret_ro = read_only;
 	if (mount(path, at, "ext4", read_only ? MS_RDONLY : 0, NULL) == 0)

@@ -9,7 +9,8 @@ check-built:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN) $(CHECK_SUITES)
 
 check-programs: all $(O)/tests/tools/protodoc $(O)/tests/tools/privdoc \
-		$(O)/tests/tools/standin helper-bins
+		$(O)/tests/tools/standin $(O)/tests/tools/firecracker_double \
+		$(O)/tests/tools/fc_requests helper-bins
 	$(SAN_MAKE) unit-bins torture-bins foreign-bins
 	$(call FUZZ_MAKE,) build/fuzz/tests/tools/seeds
 	$(call FUZZ_MAKE,fuzzer$(comma)) fuzz-bins

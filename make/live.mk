@@ -11,5 +11,5 @@ build/tests/flush_fails.so: tests/live/flush_fails.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) -O1 -shared -fPIC $< -o $@
 
-live: all live-inputs
+live: all live-inputs $(O)/tests/tools/firecracker_double
 	$(RUN) live

@@ -10,6 +10,8 @@ FUZZ_OBJS_yaml := $(call objs,runtime/conf)
 FUZZ_LIBS_yaml := -lyaml
 FUZZ_OBJS_qmp := $(O)/obj/actors/vm/qmp.o
 FUZZ_LIBS_qmp := -ljansson
+FUZZ_OBJS_firecracker := $(O)/obj/actors/vm/fc_api.o $(call objs,runtime/vmm)
+FUZZ_LIBS_firecracker := -ljansson
 FUZZ_OBJS_kernel := $(WORKER_PARTS)
 FUZZ_LIBS_kernel := $(LIBS_parts)
 FUZZ_OBJS_unpack := $(WORKER_PARTS)
@@ -27,7 +29,7 @@ UNIT_OBJS_kv := $(call objs,runtime/kv)
 UNIT_LIBS_kv := -llmdb
 # LMDB statically, so that its own calls can be made to fail.
 UNIT_OBJS_store_breaks := $(call objs,runtime/kv runtime/world)
-UNIT_LIBS_store_breaks := -Wl,-Bstatic -llmdb -Wl,-Bdynamic -lpthread \
+UNIT_LIBS_store_breaks := -Wl,-Bstatic -llmdb -Wl,-Bdynamic -lpthread -lcurl \
 	-Wl,--wrap=pwrite,--wrap=pwritev,--wrap=writev,--wrap=fdatasync,--wrap=fallocate,--wrap=fsync
 UNIT_OBJS_asks := $(call objs,runtime/actor)
 UNIT_OBJS_mailbox := $(call objs,runtime/actor)
@@ -37,6 +39,11 @@ UNIT_LIBS_config := -lyaml
 UNIT_OBJS_places := $(call objs,runtime/conf)
 UNIT_LIBS_places := -lyaml
 UNIT_OBJS_ssh := $(SSH_PARTS)
+UNIT_OBJS_http := $(call objs,runtime/world runtime/kv)
+UNIT_LIBS_http := -lcurl -llmdb -lpthread
+UNIT_OBJS_hybrid := $(call objs,runtime/vmm)
+UNIT_OBJS_fc_api := $(O)/obj/actors/vm/fc_api.o
+UNIT_LIBS_fc_api := -ljansson
 UNIT_OBJS_qemu_args := $(call objs,runtime/vmm)
 UNIT_OBJS_tree := $(call objs,runtime/tree)
 
@@ -50,7 +57,7 @@ TORTURE_OBJS_tree := $(call objs,runtime/tree)
 TORTURE_OBJS_worker := $(WORKER_PARTS)
 TORTURE_LIBS_worker := $(LIBS_parts)
 TORTURE_OBJS_world := $(call objs,runtime/kv runtime/world)
-TORTURE_LIBS_world := -llmdb -lpthread
+TORTURE_LIBS_world := -llmdb -lpthread -lcurl
 TORTURE_OBJS_agent := $(AGENT_PARTS)
 # jansson statically, so that its memory fails as well.
 TORTURE_OBJS_cli := $(CLI_PARTS)
@@ -67,3 +74,8 @@ UNIT_OBJS_ledger := $(O)/obj/helper/ledger.o
 TORTURE_OBJS_ledger := $(O)/obj/helper/ledger.o
 UNIT_OBJS_edit := $(O)/obj/helper/edit.o
 UNIT_LIBS_edit := -lext2fs -lcom_err
+
+TOOL_OBJS_firecracker_double := $(call objs,runtime/vmm)
+TOOL_LIBS_firecracker_double := -ljansson
+TOOL_OBJS_fc_requests := $(O)/obj/actors/vm/fc_api.o
+TOOL_LIBS_fc_requests := -ljansson

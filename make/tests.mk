@@ -75,7 +75,7 @@ torture:
 	$(SAN_MAKE) torture-bins
 	$(RUN) torture
 
-foreign: $(O)/tests/tools/standin
+foreign: $(O)/tests/tools/standin $(O)/tests/tools/fc_requests
 	$(SAN_MAKE) foreign-bins
 	$(RUN) foreign
 

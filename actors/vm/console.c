@@ -81,6 +81,21 @@ static void spend(struct machine *m, size_t n)
 	world_timer(m->v->world, &c->rest, 100, rested, m);
 }
 
+/*
+ * A VMM without a power button says nothing of a guest's end, and stays when the guest has only
+ * halted: the kernel's own last line tells. A guest that prints it without going down is ended.
+ */
+static void notice_end(struct machine *m)
+{
+	if (!m->driver->stays || m->guest_down || m->guest_reset)
+		return;
+	m->guest_reset = console_says(m, "reboot: Restarting system");
+	m->guest_down =
+		console_says(m, "reboot: Power down") || console_says(m, "reboot: System halted");
+	if (m->guest_down)
+		machine_vmm_end(m);
+}
+
 static size_t on_data(void *ctx, const uint8_t *p, size_t n)
 {
 	struct machine *m = ctx;
@@ -90,6 +105,7 @@ static size_t on_data(void *ctx, const uint8_t *p, size_t n)
 	keep_file(m, p, n);
 	session_console(m, p, n);
 	spend(m, n);
+	notice_end(m);
 	return n;
 }
 
@@ -100,7 +116,7 @@ static void on_closed(void *ctx, const struct why *why UNUSED)
 
 static const struct chan_user user = { on_data, NULL, on_closed };
 
-enum err console_open(struct machine *m, struct why *why)
+enum err console_reach(struct machine *m, uint64_t parcel, struct why *why)
 {
 	struct console *c = &m->console;
 	uint64_t used;
@@ -112,8 +128,16 @@ enum err console_open(struct machine *m, struct why *why)
 	c->allowance = BURST_BYTES;
 	c->allowed_at = world_now_ms(m->v->world);
 	c->tail_n = 0;
-	machine_dir(m, path, sizeof(path), "console.sock");
-	return world_connect(m->v->world, path, &user, m, &c->chan, why);
+	console_close(m);
+	return machine_chan(m, vmm_channel_console, parcel, &user, m, &c->chan, why);
+}
+
+void console_drain(struct machine *m)
+{
+	if (!m->console.chan)
+		return;
+	chan_pause(m->console.chan, false);
+	chan_read_now(m->console.chan);
 }
 
 void console_close(struct machine *m)

@@ -8,13 +8,20 @@
 
 struct qmp;
 
-/* Connects to the machine's qmp.sock; events are told to the machine. */
-enum err qmp_open(struct machine *m, struct qmp **ret, struct why *why) MUST_CHECK;
+/* The way to the machine's control socket; events are told to the machine. */
+enum err qmp_open(struct machine *m, uint64_t parcel, struct qmp **ret, struct why *why) MUST_CHECK;
 void qmp_close(struct qmp *q);
 
 /* One line of QMP, for the fuzzer: what it means for the machine. */
-enum qmp_event { QMP_OTHER, QMP_GREETING, QMP_SHUTDOWN, QMP_RESET, QMP_PORT_OPENED, QMP_PORT_CLOSED,
-	QMP_BAD };
+enum qmp_event {
+	QMP_OTHER,
+	QMP_GREETING,
+	QMP_SHUTDOWN,
+	QMP_RESET,
+	QMP_PORT_OPENED,
+	QMP_PORT_CLOSED,
+	QMP_BAD
+};
 enum qmp_event qmp_line(const uint8_t *p, size_t n);
 
 #endif

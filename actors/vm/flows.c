@@ -137,14 +137,19 @@ static enum flow_said drop_disks(void *owner UNUSED, struct flow *f)
 static enum flow_said launch_vmm(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
+	enum flow_said said;
 	char dir[64];
 
 	machine_dir(m, dir, sizeof(dir), "");
-	if (world_mkdir(m->v->world, RUNTIME, dir, &f->why) || m->driver->launch(m, &f->why))
+	if (world_mkdir(m->v->world, RUNTIME, dir, &f->why))
 		return FLOW_FAILED;
-	if (!m->r.made) /* with the journal's next entry, while the guest boots */
+	m->wants_launch = true;
+	m->launched_ticket = flow_ticket(f);
+	said = vmm_launch(m, &f->why);
+	m->wants_launch = said == FLOW_WAIT;
+	if (said != FLOW_FAILED && !m->r.made) /* with the journal's next entry, meanwhile */
 		world_settle(m->v->world, dir);
-	return FLOW_DONE;
+	return said;
 }
 
 static enum flow_said await_end(struct machine *m, struct flow *f)
@@ -160,11 +165,11 @@ static enum flow_said end_vmm(void *owner UNUSED, struct flow *f)
 	char dir[64];
 	struct why why;
 
-	m->wants_hello = false;
-	if (m->child) {
+	m->wants_hello = m->wants_launch = false;
+	if (m->child)
 		machine_vmm_end(m);
+	if (m->child || jail_gives_up(m))
 		return await_end(m, f);
-	}
 	machine_dir(m, dir, sizeof(dir), "");
 	return world_remove(m->v->world, RUNTIME, dir, &why) ? FLOW_FAILED : FLOW_DONE;
 }

@@ -8,6 +8,8 @@
 #include "base/text.h"
 #include "actors/vm/vm.h"
 
+enum { LETTERS_PORT = 1024, RETRY_MS = 1000, SOON_TRIES = 100 };
+
 static void on_agent_note(void *ctx, struct bytes method, struct bytes params);
 static void on_agent_closed(void *ctx, const struct why *why);
 
@@ -72,6 +74,18 @@ static void on_agent_note(void *ctx, struct bytes method, struct bytes params)
 		session_from_agent(m, method, params);
 }
 
+/*
+ * A guest that boots is not there yet: asked again soon, ever less often. With a serial port the
+ * way is there from the start, so a failure is a fault.
+ */
+static uint64_t retry_ms(struct machine *m)
+{
+	if (m->driver->link != link_kind_vsock || m->link.tries > SOON_TRIES)
+		return RETRY_MS;
+	m->link.tries++;
+	return MIN((uint64_t)RETRY_MS, (uint64_t)10 + m->link.tries * m->link.tries * 2);
+}
+
 static void lost(struct machine *m, const struct why *why)
 {
 	struct why gone;
@@ -95,9 +109,12 @@ static void on_agent_closed(void *ctx, const struct why *why)
 {
 	struct machine *m = ctx;
 
-	lost(m, why);
+	if (m->link.hello || m->driver->link != link_kind_vsock)
+		lost(m, why);
+	else
+		link_close(m); /* its agent does not listen yet */
 	if (m->child)
-		world_timer(m->v->world, &m->link.retry, 1000, try_again, m);
+		world_timer(m->v->world, &m->link.retry, retry_ms(m), try_again, m);
 }
 
 /* Before the opening is answered: everything else is left over from another time. */
@@ -125,26 +142,79 @@ static size_t find_opening(void *ctx, const uint8_t *p, size_t n)
 
 static const struct chan_user opening_user = { find_opening, NULL, on_agent_closed };
 
-void link_open(struct machine *m)
+static void send_opening(struct machine *m)
 {
 	struct agent_link *l = &m->link;
 	uint8_t opening[OPENING_BYTES];
-	char path[64];
-	struct why why;
 
-	link_close(m);
-	machine_dir(m, path, sizeof(path), "agent.sock");
-	if (world_connect(m->v->world, path, &opening_user, m, &l->chan, &why)) {
-		log_line(LOG_WARN, "vm", "no way to the agent", "vm", m->id, "why", why.text, NULL);
-		l->chan = NULL;
-		world_timer(m->v->world, &l->retry, 1000, try_again, m);
-		return;
-	}
-	/* windows of all sessions may be open at once */
-	l->chan->out_max = l->chan->out.max = (size_t)SESSIONS_MAX * WINDOW_BYTES + MiB;
 	world_random(m->v->world, l->nonce, sizeof(l->nonce));
 	mark_opening(opening, l->nonce);
 	chan_write(l->chan, opening, sizeof(opening));
+}
+
+/* Behind the VMM's line is the guest's vsock port. */
+static size_t take_line(void *ctx, const uint8_t *p, size_t n)
+{
+	struct machine *m = ctx;
+	struct agent_link *l = &m->link;
+	enum hybrid_said said;
+	size_t used = hybrid_take(&l->line, p, n, &said);
+	struct why why;
+
+	if (said == HYBRID_OPEN) {
+		chan_user_set(l->chan, &opening_user, m);
+		send_opening(m);
+	} else if (said == HYBRID_BAD) {
+		fail(&why, ERR_vmm_failed, "the VMM does not know vsock's first line");
+		on_agent_closed(m, &why);
+		return n;
+	}
+	return used;
+}
+
+static const struct chan_user line_user = { take_line, NULL, on_agent_closed };
+
+enum err link_reach(struct machine *m, uint64_t parcel, struct why *why)
+{
+	struct agent_link *l = &m->link;
+	bool hybrid = m->driver->link == link_kind_vsock;
+	char line[HYBRID_LINE_MAX];
+	enum err e;
+
+	link_close(m);
+	e = machine_chan(m, vmm_channel_vsock, parcel, hybrid ? &line_user : &opening_user, m,
+		&l->chan, why);
+	if (e) {
+		l->chan = NULL;
+		return e;
+	}
+	/* windows of all sessions may be open at once */
+	l->chan->out_max = l->chan->out.max = (size_t)SESSIONS_MAX * WINDOW_BYTES + MiB;
+	l->line = (struct hybrid_line){ .n = 0 };
+	if (hybrid)
+		chan_write(l->chan, line, hybrid_ask(line, LETTERS_PORT));
+	else
+		send_opening(m);
+	return OK;
+}
+
+void link_unreached(struct machine *m, const struct why *why)
+{
+	uint64_t ms = retry_ms(m);
+
+	/* a guest that comes or goes is no news; one that stays away is */
+	log_line(ms < RETRY_MS ? LOG_DEBUG : LOG_WARN, "vm", "no way to the agent", "vm", m->id,
+		"why", why->text, NULL);
+	world_timer(m->v->world, &m->link.retry, ms, try_again, m);
+}
+
+void link_open(struct machine *m)
+{
+	struct why why;
+
+	link_close(m);
+	if (machine_dial(m, vmm_channel_vsock, &why))
+		link_unreached(m, &why);
 }
 
 void link_close(struct machine *m)

@@ -21,6 +21,58 @@ static void copy_in(char *to, size_t size, const char **field, const char *from)
 	*field = to;
 }
 
+/* ---- in order of their ids ---- */
+
+uint32_t machine_behind(const struct vmd *v, const char *id)
+{
+	uint32_t low = 0, high = v->in_order_n;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (strcmp(v->in_order[mid]->id, id) > 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+static bool order_room(struct vmd *v)
+{
+	uint32_t room = v->in_order_room ? 2 * v->in_order_room : 16;
+	struct machine **all;
+
+	if (v->in_order_n < v->in_order_room)
+		return true;
+	all = realloc(v->in_order, room * sizeof(struct machine *));
+	if (!all)
+		return false;
+	v->in_order = all;
+	v->in_order_room = room;
+	return true;
+}
+
+static void order_add(struct machine *m)
+{
+	struct vmd *v = m->v;
+	uint32_t at = machine_behind(v, m->id);
+
+	memmove(v->in_order + at + 1, v->in_order + at,
+		(v->in_order_n++ - at) * sizeof(struct machine *));
+	v->in_order[at] = m;
+}
+
+static void order_del(struct machine *m)
+{
+	struct vmd *v = m->v;
+	uint32_t behind = machine_behind(v, m->id);
+
+	must(behind > 0 && v->in_order[behind - 1] == m);
+	memmove(v->in_order + behind - 1, v->in_order + behind,
+		(v->in_order_n-- - behind) * sizeof(struct machine *));
+}
+
 struct machine *machine_new(struct vmd *v, const struct vm_record *r, struct why *why)
 {
 	struct machine *m = calloc(1, sizeof(*m));
@@ -43,17 +95,20 @@ struct machine *machine_new(struct vmd *v, const struct vm_record *r, struct why
 	m->r.ssh_key = m->ssh_key = r->ssh_key ? strdup(r->ssh_key) : NULL;
 	if (r->ssh_key && !m->ssh_key)
 		goto fail_id;
-	m->driver = &qemu_driver;
+	m->driver = vmm_of(r->driver);
 	TAILQ_INIT(&m->sessions);
 	TAILQ_INIT(&m->queries);
 	waiting_init(&m->early, v->me);
 	m->serial = ++v->next_serial;
+	if (!order_room(v))
+		goto fail_id;
 	if (!table_add(&v->by_id, &m->by_id, m->id, strlen(m->id)))
 		goto fail_id;
 	if (!table_add(&v->by_name, &m->by_name, m->name, strlen(m->name)))
 		goto fail_name;
 	if (!table_add(&v->by_serial, &m->by_serial, &m->serial, sizeof(m->serial)))
 		goto fail_serial;
+	order_add(m);
 	return m;
 fail_serial:
 	table_del(&v->by_name, &m->by_name);
@@ -89,6 +144,7 @@ void machine_free(struct machine *m)
 	job_free(m->copy);
 	child_free(m->child);
 	drop_use(m);
+	order_del(m);
 	table_del(&v->by_id, &m->by_id);
 	table_del(&v->by_name, &m->by_name);
 	table_del(&v->by_serial, &m->by_serial);
@@ -192,9 +248,19 @@ enum vm_state machine_state(const struct machine *m)
 	return m->child ? vm_state_running : vm_state_stopped;
 }
 
+static void look_at_usage(struct machine *m)
+{
+	uint64_t now = world_now_ms(m->v->world);
+
+	if (m->usage.at_ms && now - m->usage.at_ms < USAGE_MS)
+		return;
+	m->usage.at_ms = now;
+	m->usage.known = child_usage(m->child, &m->usage.rss, &m->usage.cpu_ms);
+}
+
 void machine_info(struct machine *m, bool disks, struct vm_info *ret)
 {
-	uint64_t rss, cpu_ms, size, used;
+	uint64_t size, used;
 	char path[64];
 
 	*ret = (struct vm_info){ .id = m->id,
@@ -218,9 +284,10 @@ void machine_info(struct machine *m, bool disks, struct vm_info *ret)
 		ret->has_pid = ret->has_uptime_ms = true;
 		ret->pid = (uint64_t)child_pid(m->child);
 		ret->uptime_ms = world_now_ms(m->v->world) - m->started_ms;
-		ret->has_rss = ret->has_cpu_ms = child_usage(m->child, &rss, &cpu_ms);
-		ret->rss = ret->has_rss ? rss : 0;
-		ret->cpu_ms = ret->has_rss ? cpu_ms : 0;
+		look_at_usage(m);
+		ret->has_rss = ret->has_cpu_ms = m->usage.known;
+		ret->rss = m->usage.known ? m->usage.rss : 0;
+		ret->cpu_ms = m->usage.known ? m->usage.cpu_ms : 0;
 	}
 	if (!disks)
 		return;
@@ -333,6 +400,8 @@ void machine_vmm_started(struct machine *m, struct child *child)
 {
 	m->child = child;
 	m->guest_down = m->guest_reset = false;
+	m->link.tries = 0;
+	m->usage.at_ms = 0;
 	machine_vmm_taken(m);
 	m->started_ms = world_now_ms(m->v->world);
 	m->r.started = world_unix_ms(m->v->world);
@@ -341,8 +410,7 @@ void machine_vmm_started(struct machine *m, struct child *child)
 
 void machine_vmm_end(struct machine *m)
 {
-	if (m->child)
-		child_signal(m->child, SIGKILL);
+	vmm_kill(m);
 }
 
 static const char *reason_of(const struct machine *m)
@@ -376,7 +444,7 @@ static void relaunch(struct machine *m)
 	struct why why;
 
 	machine_dir(m, path, sizeof(path), "");
-	if (world_mkdir(m->v->world, RUNTIME, path, &why) || m->driver->launch(m, &why)) {
+	if (world_mkdir(m->v->world, RUNTIME, path, &why) || vmm_launch(m, &why) == FLOW_FAILED) {
 		m->wants_hello = false;
 		flow_fail(&m->flow, m->hello_ticket, &why);
 	}
@@ -384,17 +452,22 @@ static void relaunch(struct machine *m)
 
 void machine_vmm_ended(struct machine *m, int status)
 {
-	/* an end that was asked for says nothing about the guest */
-	const char *reason = m->wants_end || m->flow.undoing ? "stopped" : reason_of(m);
+	const char *reason;
 	struct why why;
 
+	console_drain(m);
+	/* an end that was asked for says nothing about the guest */
+	reason = m->wants_end || m->flow.undoing ? "stopped" : reason_of(m);
 	machine_set_reason(m, reason);
 	log_line(LOG_INFO, "vm", "vmm ended", "vm", m->id, "name", m->name, "reason", reason,
 		"status", log_u64((uint64_t)(status & 0xffff)).s, NULL);
 	fail(&why, ERR_vmm_failed, "the machine's process ended (%s) before its agent answered",
 		reason);
-	fail_hint(&why, "see `banger vm logs %s` and %s/vm/%s/vmm.log", m->name,
-		m->v->env->state_dir, m->id);
+	if (m->driver->console_is_fifo)
+		fail_hint(&why, "see `banger vm logs %s`", m->name);
+	else
+		fail_hint(&why, "see `banger vm logs %s` and %s/vm/%s/vmm.log", m->name,
+			m->v->env->state_dir, m->id);
 	machine_close_links(m);
 	machine_vmm_gone(m);
 	if (m->relaunch) {
@@ -416,6 +489,8 @@ void machine_vmm_ended(struct machine *m, int status)
 	if (m->wants_end) {
 		m->wants_end = false;
 		flow_done(&m->flow, m->ended_ticket);
+	} else if (m->wants_launch) {
+		machine_launched(m, &why);
 	} else if (m->wants_hello) {
 		m->wants_hello = false;
 		flow_fail(&m->flow, m->hello_ticket, &why);

@@ -26,23 +26,40 @@ static enum err find_qemu(struct vmd *v, struct why *why)
 		v->world, v->env->config->qemu_bin, name, v->qemu, sizeof(v->qemu), why);
 }
 
-static enum err probe(struct vmd *v, struct why *why)
+static enum err probe(struct vmd *v, struct vm_record *r UNUSED, struct why *why)
 {
 	return find_qemu(v, why);
 }
 
-static void kernel_line(struct machine *m, const struct host_facts *host, struct buf *b)
+static void driver_words(struct machine *m, struct buf *b)
 {
-	buf_str(b, "console=ttyS0 reboot=t panic=-1 quiet rdinit=/init random.trust_cpu=on "
-		   "cryptomgr.notests 8250.nr_uarts=1 no_timer_check");
+	struct host_facts host;
+
+	if (m->driver->id == driver_firecracker) {
+		/* its reset is the keyboard controller's; it names disks by files of the host */
+		buf_fmt(b,
+			" reboot=k pci=off i8042.noaux i8042.nomux i8042.dumbkbd "
+			"banger.disks=root,work%s",
+			m->boot.modules[0] ? ",modules" : "");
+		return;
+	}
+	buf_str(b, " reboot=t no_timer_check");
+	world_host_facts(m->v->world, &host);
 	if (m->r.accel == accel_tcg) {
 		/* there is no secret between a guest's processes and an emulated CPU to keep */
 		buf_str(b, " mitigations=off nokaslr");
-		if (host->tsc_khz)
+		if (host.tsc_khz)
 			buf_fmt(b, " tsc=reliable tsc_early_khz=%llu",
-				(unsigned long long)host->tsc_khz);
+				(unsigned long long)host.tsc_khz);
 	}
-	buf_fmt(b, " banger.name=%s banger.link=serial", m->name);
+}
+
+void kernel_line(struct machine *m, struct buf *b)
+{
+	buf_str(b, "console=ttyS0 panic=-1 quiet rdinit=/init random.trust_cpu=on "
+		   "cryptomgr.notests 8250.nr_uarts=1");
+	driver_words(m, b);
+	buf_fmt(b, " banger.name=%s banger.link=%s", m->name, word_of(link_kind, m->driver->link));
 	if (m->r.home)
 		buf_fmt(b, " banger.home=%s", m->r.home);
 	if (m->use)
@@ -92,8 +109,7 @@ static bool add_disks(struct machine *m, struct qemu_machine *q, struct arena *a
 	return all;
 }
 
-static enum err build_args(struct machine *m, const struct host_facts *host, struct arena *a,
-	char ***ret_argv, struct why *why)
+static enum err build_args(struct machine *m, struct arena *a, char ***ret_argv, struct why *why)
 {
 	own_buf line = { .max = 2048 };
 	bool root = geteuid() == 0;
@@ -113,7 +129,7 @@ static enum err build_args(struct machine *m, const struct host_facts *host, str
 		.uid = world_plain_uid(m->v->world),
 		.sandbox = true };
 
-	kernel_line(m, host, &line);
+	kernel_line(m, &line);
 	q.cmdline = buf_cstr(&line);
 	if (line.failed || !add_disks(m, &q, a) || !q.kernel || !q.initrd)
 		return fail(
@@ -121,29 +137,31 @@ static enum err build_args(struct machine *m, const struct host_facts *host, str
 	return qemu_args(&q, a, ret_argv, why);
 }
 
-static void vmm_exited(void *ctx, int status)
-{
-	machine_vmm_ended(ctx, status);
-}
-
-static enum err connect_all(struct machine *m, struct why *why)
+static enum err control(struct machine *m, uint64_t parcel, struct why *why)
 {
 	struct qmp *q = NULL;
-	enum err e = qmp_open(m, &q, why);
+	enum err e = qmp_open(m, parcel, &q, why);
 
 	m->control = q;
-	if (!e)
-		e = console_open(m, why);
-	if (!e)
-		link_open(m);
 	return e;
 }
 
-static void choose_accel(struct machine *m, const struct host_facts *host)
+static enum flow_said connect_all(struct machine *m, bool fresh UNUSED, struct why *why)
 {
+	if (machine_dial(m, vmm_channel_api, why) || machine_dial(m, vmm_channel_console, why))
+		return FLOW_FAILED;
+	link_open(m);
+	return FLOW_DONE;
+}
+
+static void choose_accel(struct machine *m)
+{
+	struct host_facts host;
+
 	if (m->r.accel != accel_auto)
 		return;
-	m->r.accel = host->kvm && !m->v->kvm_hangs ? accel_kvm : accel_tcg;
+	world_host_facts(m->v->world, &host);
+	m->r.accel = host.kvm && !m->v->kvm_hangs ? accel_kvm : accel_tcg;
 	m->kvm_on_trial = m->r.accel == accel_kvm;
 }
 
@@ -157,7 +175,6 @@ static enum err launch(struct machine *m, struct why *why)
 		.outlives = true };
 	struct arena a = { .max = 256 * KiB };
 	char **argv = NULL;
-	struct host_facts host;
 	struct child *child;
 	enum err e = find_qemu(m->v, why);
 
@@ -167,36 +184,37 @@ static enum err launch(struct machine *m, struct why *why)
 	machine_dir(m, agent, sizeof(agent), "agent.sock");
 	machine_dir(m, console, sizeof(console), "console.sock");
 	machine_dir(m, log, sizeof(log), "vmm.log");
-	world_host_facts(m->v->world, &host);
-	choose_accel(m, &host);
-	e = build_args(m, &host, &a, &argv, why);
+	choose_accel(m);
+	e = build_args(m, &a, &argv, why);
 	spec.program = m->v->qemu;
 	spec.argv = argv;
 	if (!e)
 		e = world_spawn(m->v->world, &spec, vmm_exited, m, &child, NULL, why);
 	arena_done(&a);
-	if (e)
-		return e;
-	machine_vmm_started(m, child);
-	return connect_all(m, why);
+	if (!e)
+		machine_vmm_started(m, child);
+	return e;
 }
 
-static enum err adopt(struct machine *m, struct why *why)
+static enum err ask_helper(
+	struct machine *m, struct priv_launch *q, struct arena *a, struct why *why)
 {
-	char needle[32];
-	enum err e;
+	own_buf line = { .max = 2048 };
+	enum err e = find_qemu(m->v, why);
 
-	qemu_name(needle, sizeof(needle), m->id);
-	e = world_adopt(m->v->world, m->r.has_pid ? (pid_t)m->r.pid : 0, m->r.pid_start, needle,
-		vmm_exited, m, &m->child, why);
 	if (e)
 		return e;
-	m->started_ms =
-		world_now_ms(m->v->world) -
-		MIN(world_now_ms(m->v->world),
-			world_unix_ms(m->v->world) - MIN(m->r.started, world_unix_ms(m->v->world)));
-	machine_vmm_taken(m);
-	return connect_all(m, why);
+	choose_accel(m);
+	kernel_line(m, &line);
+	q->driver = vmm_qemu;
+	q->binary = m->v->qemu;
+	q->cmdline = arena_str(a, buf_cstr(&line));
+	q->accel = m->r.accel;
+	q->has_accel = true;
+	if (line.failed || !q->cmdline)
+		return fail(
+			why, ERR_too_large, "the command line of machine %s is too long", m->name);
+	return OK;
 }
 
 static void close_control(struct machine *m)
@@ -210,6 +228,12 @@ const struct vmm_driver qemu_driver = {
 	.name = "qemu",
 	.probe = probe,
 	.launch = launch,
-	.adopt = adopt,
+	.ask_helper = ask_helper,
+	.connect = connect_all,
+	.control = control,
 	.close = close_control,
+	.leaves = { [vmm_channel_api] = "qmp.sock",
+		[vmm_channel_vsock] = "agent.sock",
+		[vmm_channel_console] = "console.sock" },
+	.link = link_kind_serial,
 };

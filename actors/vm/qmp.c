@@ -96,17 +96,15 @@ static void on_closed(void *ctx, const struct why *why UNUSED)
 
 static const struct chan_user user = { on_data, NULL, on_closed };
 
-enum err qmp_open(struct machine *m, struct qmp **ret, struct why *why)
+enum err qmp_open(struct machine *m, uint64_t parcel, struct qmp **ret, struct why *why)
 {
 	struct qmp *q = calloc(1, sizeof(*q));
-	char path[64];
 	enum err e;
 
 	if (!q)
 		return fail(why, ERR_no_memory, "no memory for the monitor");
 	q->m = m;
-	machine_dir(m, path, sizeof(path), "qmp.sock");
-	e = world_connect(m->v->world, path, &user, q, &q->chan, why);
+	e = machine_chan(m, vmm_channel_api, parcel, &user, q, &q->chan, why);
 	if (e) {
 		free(q);
 		return e;

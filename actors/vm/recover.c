@@ -100,7 +100,7 @@ static bool take_back(struct machine *m)
 
 	if (m->r.has_pid && m->r.boot_id && !str_eq(m->r.boot_id, world_boot_id(m->v->world)))
 		return false;
-	if (m->driver->adopt(m, &why)) {
+	if (vmm_adopt(m, &why)) {
 		if (!m->child)
 			return false;
 		/* it runs, but its sockets are gone: nobody could ever talk to it again */

@@ -27,8 +27,6 @@ static void no_such(struct vmd *v, const struct letter *l, const char *ref)
 static enum err check_create(
 	struct vmd *v, const struct vm_create *q, struct vm_record *r, struct why *why)
 {
-	enum err e;
-
 	if (v->by_id.count >= MACHINES_MAX)
 		return fail(why, ERR_busy, "%d machines exist, one more is refused", MACHINES_MAX);
 	if (q->name && machine_find(v, q->name)) {
@@ -36,12 +34,7 @@ static enum err check_create(
 		return fail_hint(why,
 			"delete it with `banger vm delete %s`, or choose another name", q->name);
 	}
-	if (r->driver == driver_firecracker)
-		return fail_field(why, ERR_unsupported, "driver",
-			"driver firecracker needs a system install");
-	r->driver = driver_qemu;
-	e = layer_choose(&r->layer, why);
-	return e ? e : qemu_driver.probe(v, why);
+	return vmm_choose(v, r, why);
 }
 
 static void record_from(
@@ -227,40 +220,24 @@ static void on_cancel(void *state, const struct letter *l, const void *body)
 
 /* ---- letters in: looking ---- */
 
-static int by_id(const void *a, const void *b)
-{
-	return strcmp((*(struct machine *const *)a)->id, (*(struct machine *const *)b)->id);
-}
-
 static void on_list(void *state, const struct letter *l, const void *body)
 {
 	const struct vm_list *q = body;
 	struct vmd *v = state;
-	struct machine **all =
-		arena_take(l->arena, (v->by_id.count + 1) * sizeof(struct machine *));
+	uint32_t at = q->after ? machine_behind(v, q->after) : 0;
 	uint64_t limit = q->has_limit ? q->limit : 500;
-	struct vm_listed listed = { .more = false };
-	uint32_t n = 0;
+	uint32_t n = (uint32_t)MIN(limit, (uint64_t)(v->in_order_n - at));
+	struct vm_listed listed = { .more = n < v->in_order_n - at };
 	struct why why;
 
-	for (struct link *k = table_next(&v->by_id, NULL); all && k; k = table_next(&v->by_id, k)) {
-		struct machine *m = CONTAINER_OF(k, struct machine, by_id);
-
-		if (!q->after || strcmp(m->id, q->after) > 0)
-			all[n++] = m;
-	}
-	listed.vms.v = arena_take(l->arena, (MIN(limit, (uint64_t)n) + 1) * sizeof(struct vm_info));
-	if (!all || !listed.vms.v) {
+	listed.vms.v = arena_take(l->arena, (n + 1) * sizeof(struct vm_info));
+	if (!listed.vms.v) {
 		fail(&why, ERR_no_memory, "no memory for a list");
 		refuse(v->me, l->reply, &why);
 		return;
 	}
-	qsort(all, n, sizeof(all[0]), by_id);
-	while (listed.vms.n < n && listed.vms.n < limit) {
-		machine_info(all[listed.vms.n], false, &listed.vms.v[listed.vms.n]);
-		listed.vms.n++;
-	}
-	listed.more = listed.vms.n < n;
+	for (; listed.vms.n < n; listed.vms.n++)
+		machine_info(v->in_order[at + listed.vms.n], false, &listed.vms.v[listed.vms.n]);
 	answer(v->me, l->reply, &listed);
 }
 
@@ -280,7 +257,7 @@ static void on_show(void *state, const struct letter *l, const void *body)
 	if (link_up(m)) {
 		agent = (struct version){ m->link.version, m->link.commit, m->link.built };
 		s.agent = &agent;
-		s.link = link_kind_serial;
+		s.link = m->driver->link;
 		s.has_link = true;
 	}
 	machine_dir(m, dir, sizeof(dir), "");
@@ -487,6 +464,7 @@ static void vm_close(void *state)
 	}
 	op_forget_all(v);
 	vm_load_done(v);
+	free(v->in_order);
 	table_done(&v->by_id);
 	table_done(&v->by_name);
 	table_done(&v->by_serial);
@@ -515,6 +493,9 @@ static void vm_verify(const void *state)
 	const struct vmd *v = state;
 
 	must(v->by_id.count == v->by_name.count && v->by_id.count == v->by_serial.count);
+	must(v->by_id.count == v->in_order_n);
+	for (uint32_t i = 1; i < v->in_order_n; i++)
+		must(strcmp(v->in_order[i - 1]->id, v->in_order[i]->id) < 0);
 	for (const struct link *k = table_next(&v->by_id, NULL); k; k = table_next(&v->by_id, k)) {
 		const struct machine *m = CONTAINER_OF(k, struct machine, by_id);
 		const struct session *s;

@@ -14,6 +14,7 @@
 #include "actors/shared/waiting.h"
 #include "base/table.h"
 #include "flow/flow.h"
+#include "vmm/hybrid.h"
 #include "wire/mark.h"
 #include "wire/rpc.h"
 #include "wire/window.h"
@@ -25,6 +26,7 @@ enum {
 	SESSIONS_MAX = 256, /* streams of one machine */
 	CONSOLE_TAIL = 4096, /* bytes kept in memory to tell why a guest died */
 	HANGUP_GRACE_MS = 5000, /* row A9: between HUP and KILL */
+	USAGE_MS = 1000, /* how old a process's usage may be when it is told */
 	EARLY_MS = 15000 /* how long a letter waits for an agent that has not answered yet */
 };
 
@@ -88,6 +90,8 @@ struct agent_link {
 	struct chan *chan; /* until the opening was answered */
 	struct rpc *rpc; /* after it */
 	struct mark_finder finder;
+	struct hybrid_line line; /* before the opening, where there is one */
+	unsigned tries; /* since the VMM began */
 	uint8_t nonce[NONCE_BYTES];
 	bool hello; /* the agent is there */
 	bool port_closed; /* it was, and then the guest closed its port */
@@ -157,13 +161,17 @@ struct machine {
 	/* the VMM ended behind the flow's last write: the record is to be written again */
 	bool stale;
 	bool guest_down, guest_reset; /* the VMM told of a power-off or reset */
+	uint32_t launched_ticket; /* flow ticket of a step that waits for the VMM to be ready */
 	uint32_t ended_ticket; /* flow ticket of a step that waits for the VMM's end */
 	uint32_t hello_ticket; /* ... for the agent's hello */
-	bool wants_end, wants_hello;
+	bool wants_launch, wants_end, wants_hello;
 	struct job *copy; /* layer copy: the worker that makes the disks */
 	unsigned copies_done;
 	uint32_t copy_ticket;
 	void *control; /* the driver's */
+	/* the helper's answer to a launch was not here yet; what it brings is wanted */
+	bool launch_due, launch_wanted;
+	uint32_t dials[vmm_channel_COUNT]; /* ways that the helper was asked for, counted */
 	struct console console;
 	struct agent_link link;
 	TAILQ_HEAD(, session) sessions;
@@ -175,22 +183,69 @@ struct machine {
 	bool kvm_on_trial;
 	bool relaunch; /* its end is no end: it is started again without KVM */
 	uint64_t started_ms; /* monotonic, of the VMM */
+	struct {
+		uint64_t at_ms; /* monotonic; 0: not looked at yet */
+		uint64_t rss, cpu_ms;
+		bool known;
+	} usage; /* of the VMM's process; looking costs more than all the rest of a list's row */
 };
 
 /*
- * A VMM. launch starts it (the machine's sockets are connected then); end asks for or forces its
- * end; the child's exit is told to machine_vmm_ended by the one who spawned it.
+ * A VMM, and what differs between two of them. What a driver begins may take a while: it answers
+ * done, waiting (machine_launched comes later, once), or failed. The VMM's exit is told to
+ * machine_vmm_ended by vmm.c; its sockets are reached through machine_dial. A driver that can
+ * pause, save and restore says so by further entries; NULL there means that it cannot.
  */
 struct vmm_driver {
 	enum driver id;
 	const char *name;
-	enum err (*probe)(struct vmd *v, struct why *why); /* can it be used here */
+	/* Whether it can run such a machine here. Sets what the record leaves to it. */
+	enum err (*probe)(struct vmd *v, struct vm_record *r, struct why *why);
+	/* Starts the process, without the helper: machine_vmm_started is called inside. */
 	enum err (*launch)(struct machine *m, struct why *why);
-	enum err (*adopt)(struct machine *m, struct why *why); /* reconnect to a running one */
+	/* The kernel's command line, where the helper starts it. */
+	enum err (*ask_helper)(
+		struct machine *m, struct priv_launch *q, struct arena *a, struct why *why);
+	/* The process runs: makes a machine of it when it is fresh, and opens the ways to it. */
+	enum flow_said (*connect)(struct machine *m, bool fresh, struct why *why);
+	/* The way to its control API is there: parcel 0 without the helper. */
+	enum err (*control)(struct machine *m, uint64_t parcel, struct why *why);
 	void (*close)(struct machine *m); /* forget the control connection */
+	const char *leaves[vmm_channel_COUNT]; /* its sockets in the machine's runtime directory */
+	bool console_is_fifo;
+	enum link_kind link; /* vsock: behind Firecracker's two lines (vmm/hybrid.h) */
+	bool stays; /* after a guest's power-off, so that it must be ended */
 };
 
-extern const struct vmm_driver qemu_driver;
+extern const struct vmm_driver qemu_driver, firecracker_driver;
+
+/* vmm.c */
+const struct vmm_driver *vmm_of(enum driver id);
+/* Which driver and layer it gets; refuses what that driver cannot do. */
+enum err vmm_choose(struct vmd *v, struct vm_record *r, struct why *why);
+bool vmm_by_helper(const struct vmd *v); /* VMMs live in the helper's jails */
+enum flow_said vmm_launch(struct machine *m, struct why *why);
+enum err vmm_adopt(struct machine *m, struct why *why); /* takes back a running one */
+void vmm_kill(struct machine *m); /* KILL */
+void vmm_exited(void *machine, int status);
+/* What a launch that waits ends with; why NULL: it runs. Too late is fine. */
+void machine_launched(struct machine *m, const struct why *why);
+/* Goes to a socket of the VMM, now or (by the helper) later; who uses it is told of failures. */
+enum err machine_dial(struct machine *m, enum vmm_channel ch, struct why *why);
+enum err machine_chan(struct machine *m, enum vmm_channel ch, uint64_t parcel,
+	const struct chan_user *user, void *ctx, struct chan **ret, struct why *why);
+enum err machine_reach(struct machine *m, enum vmm_channel ch, uint64_t parcel, struct why *why);
+void machine_unreached(struct machine *m, enum vmm_channel ch, const struct why *why);
+
+/* qemu.c: words for the guest's kernel and agent; driver words first. */
+void kernel_line(struct machine *m, struct buf *b);
+
+/* jailed.c: the same by the root helper. */
+enum flow_said jail_launch(struct machine *m, struct why *why);
+void jail_dial(struct machine *m, enum vmm_channel ch);
+void jail_end(struct machine *m);
+/* A launch is wanted no more. True: its answer is still due, and wants_end is told after it. */
+bool jail_gives_up(struct machine *m);
 
 struct vmd {
 	struct actor *me;
@@ -198,6 +253,8 @@ struct vmd {
 	struct world *world;
 	struct flow_host host;
 	struct table by_id, by_name, by_serial, ops, sessions, images;
+	struct machine **in_order; /* all of them, by id: what lists walk */
+	uint32_t in_order_n, in_order_room;
 	uint32_t next_serial;
 	TAILQ_HEAD(, op) op_list;
 	TAILQ_HEAD(, waiter) waiters;
@@ -210,12 +267,16 @@ struct vmd {
 	struct reply_to counts_due; /* the gate waits for us to be loaded */
 	struct wtimer forget_ops;
 	char qemu[1024]; /* its program; "" until found */
+	char firecracker[1024]; /* the same */
+	enum { REFLINKS_UNTRIED, REFLINKS_WORK, REFLINKS_FAIL } reflinks; /* beneath STATE */
 };
 
 /* machine.c */
 struct machine *machine_new(struct vmd *v, const struct vm_record *r, struct why *why);
 void machine_free(struct machine *m);
 struct machine *machine_find(struct vmd *v, const char *ref);
+/* Where the first machine with a greater id stands in vmd.in_order. */
+uint32_t machine_behind(const struct vmd *v, const char *id);
 struct machine *machine_by_serial(struct vmd *v, uint32_t serial);
 enum vm_state machine_state(const struct machine *m);
 void machine_info(struct machine *m, bool disks, struct vm_info *ret);
@@ -270,6 +331,8 @@ bool layer_stop(struct machine *m, struct flow *f);
 
 /* link.c */
 void link_open(struct machine *m);
+enum err link_reach(struct machine *m, uint64_t parcel, struct why *why);
+void link_unreached(struct machine *m, const struct why *why);
 void link_close(struct machine *m);
 void link_reopen(struct machine *m); /* the agent behind it is a new one */
 bool link_up(const struct machine *m);
@@ -282,8 +345,9 @@ void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx);
 void link_install_key(struct machine *m, rpc_answer_fn *fn, void *ctx);
 
 /* console.c */
-enum err console_open(struct machine *m, struct why *why);
+enum err console_reach(struct machine *m, uint64_t parcel, struct why *why);
 void console_close(struct machine *m);
+void console_drain(struct machine *m); /* the VMM has ended: its last words */
 bool console_says(const struct machine *m, const char *text);
 enum err console_read(struct machine *m, uint64_t tail, struct buf *ret, struct why *why);
 

@@ -86,6 +86,10 @@ void chan_done(struct chan *c); /* frees buffers */
 void chan_feed(struct chan *c, const uint8_t *p, size_t n); /* bytes came in */
 void chan_end(struct chan *c, const struct why *why); /* tells the user, once */
 void chan_drop(struct chan *c, size_t n); /* n bytes of out have gone */
+/*
+ * Takes what has come by now, without waiting for the loop: for a peer that is known to have ended.
+ */
+void chan_read_now(struct chan *c);
 int chan_fd(const struct chan *c); /* of chan_open's in; for peer credentials */
 
 #endif

@@ -385,3 +385,11 @@ int chan_fd(const struct chan *c)
 {
 	return ((const struct fd_chan *)c)->in;
 }
+
+void chan_read_now(struct chan *c)
+{
+	struct fd_chan *f = (struct fd_chan *)c;
+
+	if (c->ops == &fd_ops && f->in >= 0 && !c->ended && !c->paused)
+		on_readable(f, WATCH_READ);
+}

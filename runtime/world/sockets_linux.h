@@ -12,4 +12,10 @@
  */
 enum err bind_socket(struct world *w, const char *path, int *ret, struct why *why) MUST_CHECK;
 
+/* A connection to the socket at `path` beneath RUNTIME. */
+enum err connect_socket(struct world *w, const char *path, int *ret, struct why *why) MUST_CHECK;
+
+/* What the ticket stands for; -1 when it is none, or was taken. */
+int parcel_take(struct world *w, uint64_t parcel);
+
 #endif

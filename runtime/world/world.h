@@ -62,10 +62,51 @@ enum err world_connect(struct world *w, const char *path, const struct chan_user
 	struct chan **ret, struct why *why) MUST_CHECK;
 enum err world_connect_vsock(struct world *w, uint32_t cid, uint32_t port,
 	const struct chan_user *user, void *ctx, struct chan **ret, struct why *why) MUST_CHECK;
+/* A FIFO beneath RUNTIME that a child writes to (child_spec.out): its bytes, to be read. */
+enum err world_open_fifo(struct world *w, const char *path, const struct chan_user *user, void *ctx,
+	struct chan **ret, struct why *why) MUST_CHECK;
+
+/*
+ * Descriptors that came with a letter from the root helper, by the ticket that the letter's field
+ * `parcel` names. Each is taken once: as a process, as a channel, or dropped.
+ */
+struct child;
+/*
+ * exited: status is the exit code, 128+signal, or -1 when unknown. The child is to be freed then.
+ */
+typedef void child_exit_fn(void *ctx, int status);
+enum err world_parcel_child(struct world *w, uint64_t parcel, pid_t pid, child_exit_fn *exited,
+	void *ctx, struct child **ret, struct why *why) MUST_CHECK;
+enum err world_parcel_chan(struct world *w, uint64_t parcel, const struct chan_user *user,
+	void *ctx, struct chan **ret, struct why *why) MUST_CHECK;
+void world_parcel_drop(struct world *w, uint64_t parcel);
+
+/*
+ * HTTP to a program of this host, over a unix socket: one request at a time, each with a deadline,
+ * answers with a ceiling. A socket that its program has not made yet is waited for.
+ */
+struct http;
+struct http_request {
+	const char *method, *path;
+	const char *body; /* JSON; NULL: none */
+	uint64_t ms; /* until the answer is whole */
+	size_t answer_max; /* bytes of its body */
+};
+struct http_answer {
+	unsigned status;
+	struct bytes body; /* until done returns */
+};
+/* why NULL: answered, whatever the status. h may be freed inside. */
+typedef void http_done_fn(void *ctx, const struct why *why, const struct http_answer *a);
+/* The socket at `path` beneath RUNTIME, or a connection that came with a letter. */
+enum err world_http(struct world *w, const char *path, struct http **ret, struct why *why)
+	MUST_CHECK;
+enum err world_parcel_http(
+	struct world *w, uint64_t parcel, struct http **ret, struct why *why) MUST_CHECK;
+void http_ask(struct http *h, const struct http_request *q, http_done_fn *done, void *ctx);
+void http_free(struct http *h); /* what is under way is not answered any more. NULL is fine */
 
 /* Children. */
-struct child;
-
 enum { CHILD_FILES_MAX = 6, CHILD_SOCKETS_MAX = 4 };
 
 struct child_file {
@@ -88,16 +129,13 @@ struct child_spec {
 	unsigned files_n;
 	struct child_socket sockets[CHILD_SOCKETS_MAX];
 	unsigned sockets_n;
+	const char *out; /* FIFO beneath RUNTIME that gets stdout and stderr; NULL = log */
 	const char *log; /* file beneath STATE that gets stderr (and stdout); NULL = discarded */
 	bool letters; /* a socket pair on descriptor 0; our end is *ret_letters */
 	bool outlives; /* survives the daemon, in a session of its own; else it dies with it */
 	bool unprivileged; /* when the daemon is root: run as the unprivileged uid */
+	bool kvm; /* and in the group that may open /dev/kvm */
 };
-
-/*
- * exited: status is the exit code, 128+signal, or -1 when unknown. The child is to be freed then.
- */
-typedef void child_exit_fn(void *ctx, int status);
 
 enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_fn *exited,
 	void *ctx, struct child **ret, struct chan **ret_letters, struct why *why) MUST_CHECK;

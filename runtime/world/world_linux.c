@@ -60,6 +60,8 @@ void world_linux_free(struct world *w)
 {
 	if (!w)
 		return;
+	parcels_done(w);
+	http_world_done(w);
 	store_thread_free(w->store);
 	kv_close(w->kv);
 	fd_done(&w->dirs[STATE]);

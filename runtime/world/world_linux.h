@@ -16,7 +16,12 @@ struct store_thread;
  * Row G2: where the daemon runs as root, children that handle foreign bytes run as this uid and
  * gid.
  */
-enum { PLAIN_UID = 61107 };
+enum { PLAIN_UID = 61107, PARCELS_MAX = 64 };
+
+struct parcel {
+	uint64_t ticket; /* 0: free */
+	int fd;
+};
 
 struct world {
 	struct loop *loop;
@@ -31,6 +36,9 @@ struct world {
 	/* A flush failed: nobody knows what is on disk, and nothing is written from here on. */
 	void (*store_broke)(void *ctx, const struct why *why);
 	void *store_broke_ctx;
+	struct parcel parcels[PARCELS_MAX];
+	uint64_t next_parcel;
+	int http_door; /* 0: none yet; world_linux_http.c */
 };
 
 /* Opens both places (absolute paths, made by the caller) and the store. */
@@ -43,6 +51,11 @@ void world_linux_free(struct world *w); /* waits for commits that are under way 
  */
 void world_on_store_broken(
 	struct world *w, void (*fn)(void *ctx, const struct why *why), void *ctx);
+
+/* Keeps a descriptor; 0: too many are kept, and it stays the caller's. parcels_done ends all. */
+uint64_t world_parcel_keep(struct world *w, int fd);
+void parcels_done(struct world *w);
+void http_world_done(struct world *w);
 
 /* Hands the turn's commits to the store's thread; call at the end of each turn. */
 void world_store_flush(struct world *w);

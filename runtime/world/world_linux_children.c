@@ -93,6 +93,19 @@ static enum err open_log(struct world *w, const char *path, int *ret, struct why
 	return *ret < 0 ? fail_errno(why, "cannot open log %s", path) : OK;
 }
 
+/*
+ * Opened for both ways, so that a child finds a reader as long as it lives: while the daemon is
+ * away, what fits into the FIFO stays in it and the rest is lost.
+ */
+static enum err open_fifo(struct world *w, const char *path, int *ret, struct why *why)
+{
+	unlinkat(w->dirs[RUNTIME], path, 0);
+	*ret = -1;
+	if (mkfifoat(w->dirs[RUNTIME], path, 0600) == 0)
+		*ret = open_beneath(w->dirs[RUNTIME], path, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0);
+	return *ret < 0 ? fail_errno(why, "cannot make FIFO %s", path) : OK;
+}
+
 /* What is opened for a child: kept together, so that one cleanup closes it all. */
 struct gifts {
 	struct process_spec *spec;
@@ -114,6 +127,13 @@ static int *add_gift(struct process_spec *s, int as)
 	return &s->gifts[s->gifts_n++].fd;
 }
 
+/* The gift before this one a second time. */
+static enum err copy_gift(struct process_spec *s, int *ret, struct why *why)
+{
+	*ret = fcntl(s->gifts[s->gifts_n - 2].fd, F_DUPFD_CLOEXEC, 3);
+	return *ret < 0 ? fail_errno(why, "cannot copy a descriptor") : OK;
+}
+
 static enum err open_gifts(
 	struct world *w, const struct child_spec *spec, struct gifts *g, struct why *why)
 {
@@ -129,10 +149,12 @@ static enum err open_gifts(
 		e = open_file(w, &spec->files[i], add_gift(s, spec->files[i].as), why);
 	for (unsigned i = 0; i < spec->sockets_n && !e; i++)
 		e = bind_socket(w, spec->sockets[i].path, add_gift(s, spec->sockets[i].as), why);
-	if (!e && spec->log) {
-		e = open_log(w, spec->log, add_gift(s, 1), why);
-		if (!e)
-			e = open_log(w, spec->log, add_gift(s, 2), why);
+	for (int as = 1; as <= 2 && !e; as++) {
+		if (spec->out)
+			e = as == 1 ? open_fifo(w, spec->out, add_gift(s, as), why) :
+				      copy_gift(s, add_gift(s, as), why);
+		else if (spec->log)
+			e = open_log(w, spec->log, add_gift(s, as), why);
 	}
 	if (!e && spec->letters) {
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -141,6 +163,16 @@ static enum err open_gifts(
 		g->letters = pair[0];
 	}
 	return e;
+}
+
+/* The group of /dev/kvm where that group may use it, else the plain one. */
+static gid_t kvm_gid(void)
+{
+	struct stat st;
+
+	if (stat("/dev/kvm", &st) < 0 || (st.st_mode & 0060) != 0060 || st.st_gid == 0)
+		return PLAIN_UID;
+	return st.st_gid;
 }
 
 enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_fn *exited,
@@ -154,7 +186,7 @@ enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_
 		.die_with_parent = !spec->outlives,
 		.drop = spec->unprivileged && geteuid() == 0,
 		.uid = PLAIN_UID,
-		.gid = PLAIN_UID,
+		.gid = spec->kvm ? kvm_gid() : PLAIN_UID,
 	};
 	struct gifts __attribute__((cleanup(gifts_done))) g = { &s, -1 };
 	struct chan *letters = NULL;
@@ -200,6 +232,20 @@ enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *nee
 	e = watch_child(w, pid, fd, false, exited, ctx, ret, why);
 	if (e)
 		close(fd);
+	return e;
+}
+
+enum err world_parcel_child(struct world *w, uint64_t parcel, pid_t pid, child_exit_fn *exited,
+	void *ctx, struct child **ret, struct why *why)
+{
+	own_fd fd = parcel_take(w, parcel);
+	enum err e;
+
+	if (fd < 0)
+		return fail(why, ERR_internal, "the helper's answer brought no process");
+	e = watch_child(w, pid, fd, false, exited, ctx, ret, why);
+	if (!e)
+		take_fd(&fd);
 	return e;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "sys/beneath.h"
 #include "world/sockets_linux.h"
 
 struct world_listener {
@@ -143,8 +144,7 @@ void world_listener_free(struct world_listener *l)
 	free(l);
 }
 
-enum err world_connect(struct world *w, const char *path, const struct chan_user *user, void *ctx,
-	struct chan **ret, struct why *why)
+enum err connect_socket(struct world *w, const char *path, int *ret, struct why *why)
 {
 	own_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un sa;
@@ -155,8 +155,39 @@ enum err world_connect(struct world *w, const char *path, const struct chan_user
 	if (fd < 0)
 		return fail_errno(why, "cannot make a socket");
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return fail_errno(why, "cannot connect to %s", path);
+		return errno == ECONNREFUSED ?
+			       fail(why, ERR_unavailable, "nobody listens at %s", path) :
+			       fail_errno(why, "cannot connect to %s", path);
+	*ret = take_fd(&fd);
+	return OK;
+}
+
+enum err world_connect(struct world *w, const char *path, const struct chan_user *user, void *ctx,
+	struct chan **ret, struct why *why)
+{
+	own_fd fd = -1;
+	enum err e = connect_socket(w, path, &fd, why);
+
+	if (e)
+		return e;
 	e = chan_open(w->loop, fd, fd, user, ctx, ret, why);
+	if (!e)
+		take_fd(&fd);
+	return e;
+}
+
+enum err world_open_fifo(struct world *w, const char *path, const struct chan_user *user, void *ctx,
+	struct chan **ret, struct why *why)
+{
+	own_fd fd = open_beneath(w->dirs[RUNTIME], path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
+	struct stat st;
+	enum err e;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail_errno(why, "cannot open %s", path);
+	if (!S_ISFIFO(st.st_mode))
+		return fail(why, ERR_invalid_value, "%s is no FIFO", path);
+	e = chan_open(w->loop, fd, -1, user, ctx, ret, why);
 	if (!e)
 		take_fd(&fd);
 	return e;

@@ -7,18 +7,12 @@
 #include "actors/vm/driver_qemu.h"
 
 /* What the driver would do with a machine; none of it is reached from a line alone. */
-void machine_dir(const struct machine *m UNUSED, char *out UNUSED, size_t size UNUSED,
-	const char *file UNUSED)
-{
-	must(false);
-}
-
 void link_reopen(struct machine *m UNUSED)
 {
 	must(false);
 }
 
-enum err world_connect(struct world *w UNUSED, const char *path UNUSED,
+enum err machine_chan(struct machine *m UNUSED, enum vmm_channel ch UNUSED, uint64_t parcel UNUSED,
 	const struct chan_user *user UNUSED, void *ctx UNUSED, struct chan **ret UNUSED,
 	struct why *why UNUSED)
 {

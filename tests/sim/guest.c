@@ -42,6 +42,11 @@ bool guest_is_connected(const struct guest *g)
 	return g->chan || g->rpc;
 }
 
+bool guest_is_up(const struct guest *g)
+{
+	return g->up;
+}
+
 static void link_closed(void *ctx, const struct why *why UNUSED)
 {
 	struct guest *g = ctx;
@@ -90,8 +95,10 @@ static void answer_done(struct guest *g, enum letter_id id, uint32_t msgid)
 	struct why why;
 
 	must(rpc_answer(g->rpc, msgid, &letter_kinds[id], &none, &why) == OK);
+	/* where only a reset ends the VMM, the agent asks for that */
 	if (id == LETTER_agent_shutdown && !sim_chance(g->sim, g->sim->weather.never))
-		sim_after(g->sim, sim_between(g->sim, 20, 3000), end_event, g, 0);
+		sim_after(g->sim, sim_between(g->sim, 20, 3000), end_event, g,
+			vmm_is_firecracker(g->p));
 }
 
 static bool is_rude(struct guest *g, uint32_t msgid)
@@ -249,7 +256,7 @@ static void print_more(void *ctx, uint64_t left)
 void guest_boot(struct guest *g)
 {
 	struct sim *s = g->sim;
-	bool kvm = strstr(g->p->command, "-accel kvm") != NULL;
+	bool kvm = vmm_is_firecracker(g->p) || strstr(g->p->command, "-accel kvm");
 
 	sim_after(s, sim_between(s, 1, 50), print_more, g, sim_roll(s, 8));
 	if ((kvm && s->kvm_hangs) || (!s->calm && sim_chance(s, s->weather.never))) {
@@ -283,5 +290,10 @@ void guest_ends(struct guest *g, bool reboot)
 {
 	sim_mark(g->sim, reboot ? MARK_guest_reboot : MARK_guest_off);
 	vmm_shutdown_event(g->p, reboot);
+	if (vmm_is_firecracker(g->p) && !reboot) {
+		sim_mark(g->sim, MARK_fc_halted);
+		g->hung = true;
+		return;
+	}
 	proc_exit_later(g->p, sim_between(g->sim, 1, 30), 0);
 }

@@ -34,6 +34,7 @@ struct guest {
 };
 
 bool guest_is_connected(const struct guest *g);
+bool guest_is_up(const struct guest *g); /* its agent runs */
 void vmm_agent_free(struct proc *p); /* the port's connection has gone */
 
 /* programs.c */

@@ -37,6 +37,10 @@ static void ask_create(struct client *c)
 	q.has_timeout_ms = sim_chance(s, 100);
 	q.timeout_ms = 4000;
 	q.ssh_key = sim_chance(s, 500) ? SIM_SSH_KEY : NULL;
+	q.has_driver = q.has_net = q.has_accel = sim_chance(s, 300);
+	q.driver = driver_firecracker;
+	q.net = net_none;
+	q.accel = sim_chance(s, 800) ? accel_kvm : accel_auto;
 	client_ask(c, LETTER_vm_create_begin, &q)->rm = q.rm;
 }
 

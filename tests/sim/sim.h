@@ -38,6 +38,9 @@ enum {
 	M(crash_open, "daemon died while it started") \
 	M(clean_stop, "daemon stopped by a client") \
 	M(host_reboot, "host rebooted") \
+	M(fc_started, "Firecracker made a machine") \
+	M(fc_refused, "Firecracker refused a request") \
+	M(fc_halted, "guest halted and its VMM stayed") \
 	M(vmm_killed, "VMM killed from outside") \
 	M(vmm_stillborn, "VMM ended at once") \
 	M(guest_panic, "guest panicked") \
@@ -289,6 +292,7 @@ struct proc {
 	unsigned sockets_n;
 	struct child *child; /* the daemon's handle, while it has one */
 	struct sim_vmm *vmm;
+	struct fc_state *fc; /* of Firecracker's API */
 	struct worker *worker;
 };
 void proc_exit(struct proc *p, int status); /* now */
@@ -309,6 +313,13 @@ void vmm_shutdown_event(struct proc *p, bool reboot);
 const char *vmm_id(const struct proc *p); /* of its machine */
 struct guest *vmm_guest(struct proc *p);
 struct chan *vmm_agent_chan(struct proc *p); /* NULL: nobody is connected */
+bool vmm_is_firecracker(const struct proc *p);
+
+/* firecracker.c */
+void firecracker_begin(struct proc *p);
+/* A request to its API: the status; answer gets the body. */
+unsigned vmm_request(struct proc *p, const char *method, const char *path, const char *body,
+	char *answer, size_t size);
 
 /* guest.c */
 struct guest *guest_new(struct proc *p);

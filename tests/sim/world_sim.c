@@ -202,6 +202,12 @@ enum err world_connect(struct world *w, const char *path, const struct chan_user
 	return OK;
 }
 
+enum err world_open_fifo(struct world *w, const char *path, const struct chan_user *user, void *ctx,
+	struct chan **ret, struct why *why)
+{
+	return world_connect(w, path, user, ctx, ret, why);
+}
+
 enum err world_connect_vsock(struct world *w UNUSED, uint32_t cid, uint32_t port UNUSED,
 	const struct chan_user *user UNUSED, void *ctx UNUSED, struct chan **ret UNUSED,
 	struct why *why)

@@ -88,6 +88,7 @@ void proc_exit(struct proc *p, int status)
 	s->dead_pids[s->dead_pids_n < COUNT(s->dead_pids) ? s->dead_pids_n++ :
 		sim_roll(s, COUNT(s->dead_pids))] = p->pid;
 	TAILQ_REMOVE(&s->procs, p, entry);
+	free(p->fc);
 	free(p);
 	if (!s->going_down && sim_chance(s, 100)) /* somebody else's, and perhaps with that pid */
 		proc_new(s, PROC_STRANGER, "a program of somebody else");
@@ -179,6 +180,8 @@ static enum err check_files(struct world *w, const struct child_spec *spec, stru
 		if (!node_put(w->sim, RUNTIME, spec->sockets[i].path, 0))
 			return fail(why, ERR_not_found, "cannot listen at %s",
 				spec->sockets[i].path);
+	if (spec->out && !node_put(w->sim, RUNTIME, spec->out, 0))
+		return fail(why, ERR_not_found, "cannot make FIFO %s", spec->out);
 	if (spec->log && !node_put(w->sim, STATE, spec->log, 0))
 		return fail(why, ERR_not_found, "cannot open log %s", spec->log);
 	return OK;
@@ -196,6 +199,8 @@ static void give_files(struct proc *p, const struct child_spec *spec)
 	for (unsigned i = 0; i < spec->sockets_n; i++)
 		str_copy(p->sockets[p->sockets_n++].path, sizeof(p->sockets[0].path),
 			spec->sockets[i].path);
+	if (spec->out)
+		str_copy(p->sockets[p->sockets_n++].path, sizeof(p->sockets[0].path), spec->out);
 }
 
 enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_fn *exited,
