@@ -41,6 +41,7 @@ LAYER_letter := base letter
 LAYER_loop   := base sys loop
 LAYER_wire   := base sys letter loop wire
 LAYER_actor  := base sys letter loop wire actor
+LAYER_dns    := base dns
 LAYER_kv     := base sys letter loop wire actor kv
 LAYER_world  := base sys letter loop wire actor kv world
 LAYER_flow   := base sys letter loop wire actor kv world flow
@@ -48,12 +49,12 @@ LAYER_tree   := base sys letter loop wire tree proto
 LAYER_vmm    := base vmm
 LAYER_proto  := base letter proto
 LAYER_conf   := base letter proto conf
-LAYER_actors := base sys letter loop wire actor kv world flow vmm proto conf actors
+LAYER_actors := base sys letter loop wire dns actor kv world flow vmm proto conf actors
 LAYER_worker := base sys letter loop wire proto worker
 LAYER_helper := base sys letter loop wire actor vmm proto helper
 LAYER_agent  := base letter loop wire tree proto agent
 LAYER_cli    := base letter loop wire tree proto conf cli
-LAYER_tests  := base sys letter loop wire actor kv world flow tree vmm proto conf actors worker helper agent cli tests
+LAYER_tests  := base sys letter loop wire dns actor kv world flow tree vmm proto conf actors worker helper agent cli tests
 LAYER_bench  := $(LAYER_tests) bench
 
 DIR_proto := proto
@@ -64,7 +65,7 @@ DIR_agent := agent
 DIR_cli := cli
 DIR_tests := tests
 DIR_bench := bench
-LAYERS := base sys letter loop wire actor kv world flow tree vmm proto conf actors worker helper agent cli \
+LAYERS := base sys letter loop wire dns actor kv world flow tree vmm proto conf actors worker helper agent cli \
 	tests bench
 $(foreach l,$(LAYERS),$(eval DIR_$(l) ?= runtime/$(l)))
 
@@ -106,7 +107,7 @@ CFLAGS_actor = $(CFLAGS_letter)
 
 COMMON := $(call objs,runtime/base runtime/letter proto)
 WIRED := $(COMMON) $(call objs,runtime/sys runtime/loop runtime/wire)
-DAEMON_OBJS := $(WIRED) $(call objs,runtime/actor runtime/kv runtime/world runtime/flow runtime/vmm runtime/conf) $(call objs_deep,actors)
+DAEMON_OBJS := $(WIRED) $(call objs,runtime/dns runtime/actor runtime/kv runtime/world runtime/flow runtime/vmm runtime/conf) $(call objs_deep,actors)
 WORKER_OBJS := $(WIRED) $(call objs,actors/worker)
 HELPER_OBJS := $(WIRED) $(call objs,runtime/vmm helper)
 AGENT_OBJS := $(WIRED) $(call objs,runtime/tree agent)

@@ -7,8 +7,8 @@ SEED ?= 1
 SEEDS ?= 2000
 SIM := build/san/bin/sim
 # Everything of the daemon but the Linux side of its seams and its main.
-SIM_OBJS := $(filter-out %/actors/main.o,$(WIRED) $(call objs,runtime/actor runtime/flow runtime/vmm tests/sim) \
-	$(call objs_deep,actors) $(O)/obj/tests/lib/fc_rules.o)
+SIM_OBJS := $(filter-out %/actors/main.o,$(WIRED) $(call objs,runtime/dns runtime/actor runtime/flow runtime/vmm tests/sim) \
+	$(O)/obj/tests/lib/dns_look.o $(call objs_deep,actors) $(O)/obj/tests/lib/fc_rules.o)
 
 $(O)/bin/sim: $(SIM_OBJS)
 	@mkdir -p $(@D)

@@ -79,3 +79,13 @@ TOOL_OBJS_firecracker_double := $(call objs,runtime/vmm)
 TOOL_LIBS_firecracker_double := -ljansson
 TOOL_OBJS_fc_requests := $(O)/obj/actors/vm/fc_api.o
 TOOL_LIBS_fc_requests := -ljansson
+
+TORTURE_OBJS_dns := $(call objs,runtime/dns runtime/kv runtime/world) $(O)/obj/actors/dns/names.o \
+	$(O)/obj/actors/dns/streams.o
+TORTURE_LIBS_dns := -llmdb -lpthread
+
+FUZZ_OBJS_dns := $(call objs,runtime/dns)
+UNIT_OBJS_dns := $(call objs,runtime/dns)
+
+TOOL_OBJS_namesd := $(call objs,runtime/dns runtime/actor runtime/kv runtime/world actors/dns)
+TOOL_LIBS_namesd := -llmdb -lpthread

@@ -14,7 +14,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 FUNCTION_LINES, FILE_LINES, COLUMNS = 70, 600, 100
-LAYERS = ("base sys letter loop wire actor kv world flow tree vmm proto conf actors worker helper "
+LAYERS = ("base sys letter loop wire dns actor kv world flow tree vmm proto conf actors worker helper "
           "agent cli tests bench").split()
 BANNED = {
     "strcpy": "str_copy", "strncpy": "str_copy", "stpcpy": "str_copy", "sprintf": "snprintf",

@@ -8,6 +8,7 @@
 
 #include "letter/pack.h"
 #include "proto/proto.h"
+#include "tests/lib/dns_look.h"
 #include "tests/lib/gen.h"
 #include "tests/lib/samples.h"
 #include "wire/mark.h"
@@ -221,6 +222,24 @@ static void archives(struct out *o)
 	tar_end(o, &t);
 }
 
+/* Questions of every sort, with and without an OPT, in small rooms and large. */
+static void questions(struct out *o)
+{
+	static const char *const names[] = { ".", "vm", "alpha.vm", "x.vm", "a.alpha.vm",
+		"example.org", "127.in-addr.arpa", "104.127.in-addr.arpa",
+		"2.1.104.127.in-addr.arpa", "7.0.30.172.in-addr.arpa", "0.30.172.in-addr.arpa" };
+	static const unsigned types[] = { DNS_A, DNS_AAAA, DNS_SOA, DNS_NS, DNS_PTR, DNS_ANY };
+	uint8_t query[512];
+
+	for (size_t i = 0; i < COUNT(names); i++)
+		for (size_t t = 0; t < COUNT(types); t++) {
+			size_t n = dns_ask(query, names[i], types[t], t % 2 ? 4096 : 0);
+			char room = (char)(40 * t);
+
+			with_head(o, "dns", &room, 1, query, n);
+		}
+}
+
 /* A line or two of what each reader of files is for. */
 static void files(struct out *o)
 {
@@ -272,6 +291,7 @@ int main(int argc, char **argv)
 	frames(&o);
 	text(&o);
 	marks(&o);
+	questions(&o);
 	files(&o);
 	archives(&o);
 	return 0;
