@@ -15,6 +15,8 @@
 #include "base/build.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "base/text.h"
+#include "sys/process.h"
 #include "wire/rpc.h"
 
 enum {
@@ -48,6 +50,8 @@ struct gate {
 	uint32_t count, turned_away, held;
 	uint64_t next_id;
 	struct arena arena; /* for looking into notifications */
+	struct dns_status dns; /* as the dns actor told; text points below */
+	char dns_address[32], dns_why[400];
 };
 
 static void client_free(struct client *c)
@@ -88,34 +92,37 @@ static void socket_path(struct gate *g, char *out, size_t size)
 		out[0] = '\0';
 }
 
+enum { LISTENERS = 2 };
+
+/* Where the daemon listens; the first one's address is written to `path`. */
+static void listeners_of(struct gate *g, struct listener out[LISTENERS], char *path, size_t size)
+{
+	socket_path(g, path, size);
+	out[0] = (struct listener){ "rpc", path, true };
+	out[1] = (struct listener){ "dns", g->dns_address, g->dns.up };
+}
+
+static void take_dns(struct gate *g, const struct dns_status *s)
+{
+	g->dns = *s;
+	str_copy(g->dns_address, sizeof(g->dns_address), s->address);
+	str_copy(g->dns_why, sizeof(g->dns_why), s->why ? s->why : "");
+	g->dns.address = g->dns_address;
+	g->dns.why = s->why ? g->dns_why : NULL;
+}
+
 static void answer_ping(struct client *c, uint32_t msgid)
 {
 	struct gate *g = c->gate;
 	char path[PLACE_BYTES + 32];
-	struct listener listener = { "rpc", path, true };
+	struct listener listeners[LISTENERS];
 	struct pong pong = { own_version(), uptime_ms(g), g->env->mode, (uint64_t)getpid(),
-		{ &listener, 1 } };
+		{ listeners, LISTENERS } };
 	struct why why;
 
-	socket_path(g, path, sizeof(path));
+	listeners_of(g, listeners, path, sizeof(path));
 	if (rpc_answer(c->rpc, msgid, &letter_kinds[LETTER_ping], &pong, &why))
 		log_line(LOG_ERROR, "gate", "cannot answer ping", "why", why.text, NULL);
-}
-
-static void own_memory(uint64_t *all, uint64_t *own)
-{
-	own_file f = fopen("/proc/self/status", "re");
-	unsigned long long kib, file = 0, rss = 0;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "VmRSS: %llu", &kib) == 1)
-			rss = kib;
-		else if (sscanf(line, "RssFile: %llu", &kib) == 1)
-			file = kib;
-	}
-	*all = rss * 1024;
-	*own = (rss - MIN(file, rss)) * 1024;
 }
 
 /* The client and msgid that wait for daemon.status while the vm actor counts. */
@@ -128,7 +135,9 @@ static void counted(void *state, uint64_t ctx, const struct why *why, const void
 	struct actor_counts counts[ACTOR_COUNT];
 	struct actor_status actors[ACTOR_COUNT];
 	char path[PLACE_BYTES + 32];
-	struct listener listener = { "rpc", path, true };
+	struct listener listeners[LISTENERS];
+	char warning[512];
+	const char *warnings[] = { warning };
 	struct daemon_status s = { .version = own_version(),
 		.uptime_ms = uptime_ms(g),
 		.mode = g->env->mode,
@@ -136,7 +145,8 @@ static void counted(void *state, uint64_t ctx, const struct why *why, const void
 		.clients = g->count,
 		.state_dir = g->env->state_dir,
 		.runtime_dir = g->env->runtime_dir,
-		.listeners = { &listener, 1 } };
+		.listeners = { listeners, LISTENERS },
+		.dns = &g->dns };
 	struct why problem;
 
 	if (!c)
@@ -147,8 +157,15 @@ static void counted(void *state, uint64_t ctx, const struct why *why, const void
 	}
 	s.machines = n->machines;
 	s.running = n->running;
-	own_memory(&s.rss, &s.rss_own);
-	socket_path(g, path, sizeof(path));
+	process_memory(&s.rss, &s.rss_own);
+	listeners_of(g, listeners, path, sizeof(path));
+	if (!g->dns.up) {
+		snprintf(warning, sizeof(warning),
+			"names of machines are not answered at %s: %s; tried again by itself",
+			g->dns_address, g->dns_why);
+		s.warnings.v = warnings;
+		s.warnings.n = 1;
+	}
 	s.actors.n = house_counts(g->me, counts, ACTOR_COUNT);
 	s.actors.v = actors;
 	for (unsigned i = 0; i < s.actors.n; i++)
@@ -157,6 +174,17 @@ static void counted(void *state, uint64_t ctx, const struct why *why, const void
 	if (rpc_answer(c->rpc, (uint32_t)ctx, &letter_kinds[LETTER_daemon_status], &s, &problem))
 		log_line(LOG_ERROR, "gate", "cannot answer daemon.status", "why", problem.text,
 			NULL);
+}
+
+static void dns_told(void *state, uint64_t ctx, const struct why *why, const void *result,
+	struct arena *arena UNUSED)
+{
+	struct gate *g = state;
+	struct nothing none;
+
+	if (!why)
+		take_dns(g, result);
+	ask(g->me, LETTER_vm_counts, &none, 10000, counted, ctx);
 }
 
 static void serve_own(struct client *c, uint32_t msgid, enum letter_id id)
@@ -170,7 +198,7 @@ static void serve_own(struct client *c, uint32_t msgid, enum letter_id id)
 		return;
 	}
 	if (id == LETTER_daemon_status) {
-		ask(g->me, LETTER_vm_counts, &none, 10000, counted, c->id << 32 | msgid);
+		ask(g->me, LETTER_dns_status, &none, 10000, dns_told, c->id << 32 | msgid);
 		return;
 	}
 	if (id == LETTER_events_watch)
@@ -466,6 +494,11 @@ static void on_event(void *state, const struct letter *l, const void *body UNUSE
 	}
 }
 
+static void on_dns_news(void *state, const struct letter *l UNUSED, const void *body)
+{
+	take_dns(state, body);
+}
+
 /* ---- class ---- */
 
 /* The store was read and what was open is settled: clients may come. */
@@ -547,6 +580,7 @@ static const struct handler handlers[] = {
 	{ LETTER_op_stage, on_client_note },
 	{ LETTER_op_done, on_client_note },
 	{ LETTER_event, on_event },
+	{ LETTER_dns_news, on_dns_news },
 	{ 0, NULL },
 };
 

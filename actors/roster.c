@@ -4,12 +4,14 @@
  */
 #include "actors/roster.h"
 
-extern const struct actor_class store_actor, image_actor, kernel_actor, vm_actor, gate_actor;
+extern const struct actor_class store_actor, image_actor, kernel_actor, dns_actor, vm_actor,
+	gate_actor;
 
 static const struct actor_class *const classes[ACTOR_COUNT] = {
 	[STORE_ACTOR] = &store_actor,
 	[IMAGE_ACTOR] = &image_actor,
 	[KERNEL_ACTOR] = &kernel_actor,
+	[DNS_ACTOR] = &dns_actor,
 	[VM_ACTOR] = &vm_actor,
 	[GATE_ACTOR] = &gate_actor,
 };
@@ -64,6 +66,10 @@ static const struct route routes[] = {
 	/* between actors */
 	R(client_gone, SERVES_CLIENTS, GATE_BIT),
 	R(vm_counts, VM_BIT, GATE_BIT),
+	R(dns_publish, DNS_BIT, VM_BIT),
+	R(dns_withdraw, DNS_BIT, VM_BIT),
+	R(dns_status, DNS_BIT, GATE_BIT),
+	R(dns_news, GATE_BIT, DNS_BIT),
 	R(image_hold, IMAGE_BIT, VM_BIT),
 	R(image_drop, IMAGE_BIT, VM_BIT),
 	R(kernel_hold, KERNEL_BIT, VM_BIT),

@@ -10,12 +10,21 @@
 #include "world/world.h"
 
 /* Start order: who is asked comes before who asks. The index is also an actor's bit in a mask. */
-enum actor_index { STORE_ACTOR, IMAGE_ACTOR, KERNEL_ACTOR, VM_ACTOR, GATE_ACTOR, ACTOR_COUNT };
+enum actor_index {
+	STORE_ACTOR,
+	IMAGE_ACTOR,
+	KERNEL_ACTOR,
+	DNS_ACTOR,
+	VM_ACTOR,
+	GATE_ACTOR,
+	ACTOR_COUNT
+};
 
 enum {
 	STORE_BIT = 1 << STORE_ACTOR,
 	IMAGE_BIT = 1 << IMAGE_ACTOR,
 	KERNEL_BIT = 1 << KERNEL_ACTOR,
+	DNS_BIT = 1 << DNS_ACTOR,
 	VM_BIT = 1 << VM_ACTOR,
 	GATE_BIT = 1 << GATE_ACTOR,
 	SERVES_CLIENTS = IMAGE_BIT | KERNEL_BIT | VM_BIT

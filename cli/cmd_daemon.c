@@ -87,6 +87,9 @@ static void print_status(struct cli *c, const struct daemon_status *s)
 	line_text(c, "state", "%s", s->state_dir);
 	line_text(c, "runtime", "%s", s->runtime_dir);
 	print_listeners(c, s->listeners.v, s->listeners.n);
+	if (s->dns)
+		line_text(c, "names", "%llu, %llu queries answered",
+			(unsigned long long)s->dns->records, (unsigned long long)s->dns->queries);
 	for (uint32_t i = 0; i < s->warnings.n; i++)
 		line_text(c, "warning", "%s", s->warnings.v[i]);
 }

@@ -138,6 +138,9 @@ static void show_one(struct cli *c, const struct vm_shown *s)
 		word_of(accel, s->vm.accel));
 	line_text(c, "network", "%s%s%s", word_of(net, s->vm.net), s->address ? ", " : "",
 		s->address ? s->address : "");
+	if (s->host_address)
+		line_text(c, "reached at", "%s, as %s.vm while it runs", s->host_address,
+			s->vm.name);
 	line_text(c, "layer", "%s", word_of(layer, s->vm.layer));
 	line_text(c, "vcpus", "%llu", (unsigned long long)s->vm.vcpus);
 	show_size(text, sizeof(text), s->vm.memory);

@@ -202,6 +202,25 @@ bool parse_publish(const char *s, uint32_t *addr, uint16_t *host, uint16_t *gues
 	       parse_port(first + 1, (size_t)(last - first - 1), host);
 }
 
+bool parse_local(const char *s, uint32_t *addr, uint16_t *port)
+{
+	const char *colon = strchr(s, ':');
+
+	return colon && parse_ipv4(s, (size_t)(colon - s), addr) && *addr >> 24 == 127 &&
+	       parse_port(colon + 1, strlen(colon + 1), port);
+}
+
+const char *check_local(const char *s, size_t n)
+{
+	uint16_t port;
+	uint32_t addr;
+
+	(void)n;
+	if (parse_local(s, &addr, &port))
+		return NULL;
+	return "must be an address of this host's loopback and a port, like 127.0.0.1:42069";
+}
+
 const char *check_publish(const char *s, size_t n)
 {
 	uint16_t host, guest;

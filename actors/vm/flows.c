@@ -165,7 +165,9 @@ static enum flow_said end_vmm(void *owner UNUSED, struct flow *f)
 	char dir[64];
 	struct why why;
 
-	m->wants_hello = m->wants_launch = false;
+	m->wants_hello = m->wants_launch = m->relaunch = false;
+	world_timer_stop(&m->patience); /* a trial of KVM that is due now would start it again */
+	machine_name_down(m);
 	if (m->child)
 		machine_vmm_end(m);
 	if (m->child || jail_gives_up(m))
@@ -242,6 +244,32 @@ static enum flow_said meet_agent(void *owner UNUSED, struct flow *f)
 	return FLOW_DONE;
 }
 
+/* ---- name: NAME.vm leads to it ---- */
+
+static void name_told(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
+	struct arena *arena UNUSED)
+{
+	struct machine *m = awaited(state, ctx);
+
+	if (m && why)
+		flow_fail(&m->flow, (uint32_t)ctx, why);
+	else if (m)
+		flow_done(&m->flow, (uint32_t)ctx);
+}
+
+static enum flow_said publish_name(void *owner UNUSED, struct flow *f)
+{
+	struct machine *m = f->subject;
+
+	return machine_name_up(m, name_told, late_name(m, f)) ? FLOW_WAIT : FLOW_DONE;
+}
+
+static enum flow_said withdraw_name(void *owner UNUSED, struct flow *f)
+{
+	machine_name_down(f->subject);
+	return FLOW_DONE;
+}
+
 /* ---- stop ---- */
 
 static void patience_over(void *ctx)
@@ -269,6 +297,7 @@ static enum flow_said shut_down_guest(void *owner UNUSED, struct flow *f)
 	uint64_t ms = m->op && m->op->kind == OP_KILL ? 0 : m->v->env->config->stop_timeout_ms;
 	struct why why;
 
+	machine_name_down(m);
 	if (m->op && m->op->timeout_ms != UINT64_MAX)
 		ms = m->op->timeout_ms;
 	if (!m->child || ms == 0 || !link_up(m))
@@ -296,14 +325,16 @@ static const struct flow_step create_steps[] = {
 	{ "image", take_image, release_image, 2 },
 	{ "disk", make_disks, drop_disks, 0 },
 	{ "machine", launch_vmm, end_vmm, 0 },
-	{ "boot", await_hello, NULL, 2 },
+	{ "boot", await_hello, NULL, 3 },
 	{ "agent", meet_agent, NULL, 0 },
+	{ "name", publish_name, withdraw_name, 0 },
 };
 static const struct flow_step start_steps[] = {
 	{ "image", take_image, NULL, 2 },
 	{ "machine", launch_vmm, end_vmm, 0 },
-	{ "boot", await_hello, NULL, 2 },
+	{ "boot", await_hello, NULL, 3 },
 	{ "agent", meet_agent, NULL, 0 },
+	{ "name", publish_name, withdraw_name, 0 },
 };
 static const struct flow_step stop_steps[] = {
 	{ "shutdown", shut_down_guest, NULL, 3 },

@@ -109,6 +109,10 @@ struct machine *machine_new(struct vmd *v, const struct vm_record *r, struct why
 	if (!table_add(&v->by_serial, &m->by_serial, &m->serial, sizeof(m->serial)))
 		goto fail_serial;
 	order_add(m);
+	m->r.address = NULL;
+	if (r->address && !machine_set_address(m, r->address))
+		log_line(LOG_WARN, "vm", "its address is another machine's", "vm", m->id, "address",
+			r->address, NULL);
 	return m;
 fail_serial:
 	table_del(&v->by_name, &m->by_name);
@@ -149,6 +153,7 @@ void machine_free(struct machine *m)
 	table_del(&v->by_name, &m->by_name);
 	table_del(&v->by_serial, &m->by_serial);
 	free(m->ssh_key);
+	machine_set_address(m, NULL);
 	free(m);
 }
 
@@ -428,6 +433,7 @@ void machine_vmm_gone(struct machine *m)
 	char path[64];
 	struct why why;
 
+	machine_name_down(m);
 	child_free(m->child);
 	m->child = NULL;
 	m->r.has_pid = m->r.has_pid_start = false;

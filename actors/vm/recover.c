@@ -79,6 +79,7 @@ void vm_probation_over(struct machine *m)
 	machine_save(m, &puts[1], &a);
 	record_write(m->v->me, puts, 2, on_saved, m->serial);
 	arena_done(&a);
+	machine_name_up(m, NULL, 0);
 }
 
 static void held(void *state, uint64_t ctx, const struct why *why, const void *result,
@@ -157,7 +158,7 @@ static bool lost_disks(struct machine *m)
 
 static void settle_machine(struct machine *m)
 {
-	bool had_pid = m->r.has_pid;
+	bool had_pid = m->r.has_pid, addressed = machine_give_address(m);
 
 	if (!m->r.made || lost_disks(m)) {
 		take_back(m);
@@ -171,7 +172,11 @@ static void settle_machine(struct machine *m)
 				   "host_reboot");
 		machine_vmm_gone(m);
 		machine_write(m);
+	} else if (addressed) {
+		machine_write(m);
 	}
+	if (m->child)
+		machine_name_up(m, NULL, 0);
 	if (m->r.rm) /* its client went with the daemon that it was connected to */
 		machine_delete_for(m, NULL);
 }

@@ -82,6 +82,8 @@ static void on_create(void *state, const struct letter *l, const void *body)
 		return;
 	}
 	m = machine_new(v, &r, &why);
+	if (m)
+		machine_give_address(m);
 	op = m ? op_new(v, OP_CREATE, m, l, q->has_detach && q->detach, &why) : NULL;
 	if (!op) {
 		if (m)
@@ -265,6 +267,7 @@ static void on_show(void *state, const struct letter *l, const void *body)
 		s.dir = path;
 	if (m->r.net == net_nat)
 		s.address = "10.0.2.15/24";
+	s.host_address = m->r.address;
 	answer(v->me, l->reply, &s);
 }
 
@@ -320,6 +323,7 @@ void machine_gone(struct machine *m)
 	struct vmd *v = m->v;
 	struct waiter *w, *next;
 
+	must(!m->named);
 	for (w = TAILQ_FIRST(&v->waiters); w; w = next) {
 		struct vm_waited is = { m->id, NULL };
 		struct why why;
@@ -425,7 +429,7 @@ void vm_loaded(struct vmd *v)
 static enum err vm_open(void *state, struct actor *me, void *env, struct why *why)
 {
 	struct vmd *v = state;
-	uint64_t seeds[6];
+	uint64_t seeds[7];
 
 	v->me = me;
 	v->env = env;
@@ -437,6 +441,7 @@ static enum err vm_open(void *state, struct actor *me, void *env, struct why *wh
 	table_init(&v->ops, seeds[3]);
 	table_init(&v->sessions, seeds[4]);
 	table_init(&v->images, seeds[5]);
+	table_init(&v->by_address, seeds[6]);
 	TAILQ_INIT(&v->op_list);
 	TAILQ_INIT(&v->waiters);
 	/* ids of an earlier daemon are in the past; they stay below 2^53 for JSON's sake */
@@ -471,6 +476,7 @@ static void vm_close(void *state)
 	table_done(&v->ops);
 	table_done(&v->sessions);
 	table_done(&v->images);
+	table_done(&v->by_address);
 }
 
 static void vm_turn(void *state)
@@ -496,6 +502,7 @@ static void vm_verify(const void *state)
 	must(v->by_id.count == v->in_order_n);
 	for (uint32_t i = 1; i < v->in_order_n; i++)
 		must(strcmp(v->in_order[i - 1]->id, v->in_order[i]->id) < 0);
+	must(v->by_address.count <= v->by_id.count);
 	for (const struct link *k = table_next(&v->by_id, NULL); k; k = table_next(&v->by_id, k)) {
 		const struct machine *m = CONTAINER_OF(k, struct machine, by_id);
 		const struct session *s;
@@ -506,6 +513,7 @@ static void vm_verify(const void *state)
 		must(n == m->sessions_n);
 		must(!m->link.hello || m->link.rpc);
 		must(!m->link.rpc || m->child);
+		must(!m->named || m->child);
 		must(!m->op || m->op->state == op_state_running);
 		must(!m->op || flow_active(&m->flow));
 	}

@@ -140,12 +140,13 @@ struct waiter { /* vm.wait */
 
 struct machine {
 	struct link by_id, by_name, by_serial;
+	struct link by_address; /* while r.address is set */
 	uint32_t serial; /* never used twice: what late answers name the machine by */
 	unsigned holds_due; /* answers of image and kernel that a step waits for */
 	struct vmd *v;
 	struct vm_record r; /* strings point at the arrays below */
 	char id[11], name[64], image[129], image_id[11], kernel[65], kernel_id[11], home[256],
-		reason[32], boot_id[37];
+		reason[32], boot_id[37], address[16];
 	char *ssh_key; /* r.ssh_key; NULL when there is none */
 	const struct vmm_driver *driver;
 	struct image_use *use;
@@ -157,6 +158,7 @@ struct machine {
 	uint64_t owner; /* client whose going deletes it (rm); 0 = none */
 	bool disk_by_default; /* its size is the configuration's, not the client's */
 	struct child *child;
+	bool named; /* the dns actor was told of it */
 	bool on_probation; /* adopted in the middle of a flow: kept if its agent answers in time */
 	/* the VMM ended behind the flow's last write: the record is to be written again */
 	bool stale;
@@ -252,7 +254,7 @@ struct vmd {
 	struct env *env;
 	struct world *world;
 	struct flow_host host;
-	struct table by_id, by_name, by_serial, ops, sessions, images;
+	struct table by_id, by_name, by_serial, by_address, ops, sessions, images;
 	struct machine **in_order; /* all of them, by id: what lists walk */
 	uint32_t in_order_n, in_order_room;
 	uint32_t next_serial;
@@ -300,6 +302,17 @@ void machine_dir(const struct machine *m, char *out, size_t size, const char *le
 /* names.c */
 void name_generate(struct vmd *v, char out[64]);
 void id_generate(struct vmd *v, char out[11]);
+
+/* named.c */
+/*
+ * What the machine's network gave it; NULL: nothing. False: another machine has it, or no memory;
+ * it then has none.
+ */
+bool machine_set_address(struct machine *m, const char *address);
+bool machine_give_address(struct machine *m); /* in user mode, when it has none; true: it has now */
+/* From now on NAME.vm leads to it. False: it has no address, and fn is not called. */
+bool machine_name_up(struct machine *m, answer_fn *fn, uint64_t ctx);
+void machine_name_down(struct machine *m); /* not named is fine */
 
 /* flows.c */
 extern const struct flow_kind vm_create_flow, vm_make_flow, vm_start_flow, vm_stop_flow,

@@ -17,6 +17,7 @@ static const char defaults[] = "default_image: debian\n"
 			       "layer: auto\n"
 			       "boot_timeout_ms: 5m\n"
 			       "stop_timeout_ms: 10s\n"
+			       "dns_listen: 127.0.0.1:42069\n"
 			       "log_level: info\n";
 
 static enum err load_file(struct conf *c, const char *file, struct why *why)

@@ -281,3 +281,19 @@ bool host_boot_id(char out[37])
 	out[36] = '\0';
 	return true;
 }
+
+void process_memory(uint64_t *all, uint64_t *own)
+{
+	own_file f = fopen("/proc/self/status", "re");
+	unsigned long long kib, file = 0, rss = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "VmRSS: %llu", &kib) == 1)
+			rss = kib;
+		else if (sscanf(line, "RssFile: %llu", &kib) == 1)
+			file = kib;
+	}
+	*all = rss * 1024;
+	*own = (rss - MIN(file, rss)) * 1024;
+}

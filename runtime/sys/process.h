@@ -67,4 +67,7 @@ int pidfd_reap(int pidfd);
 /* This boot of this host, 36 characters and NUL. */
 bool host_boot_id(char out[37]);
 
+/* Our own resident memory in bytes: all of it, and without files. */
+void process_memory(uint64_t *all, uint64_t *own);
+
 #endif

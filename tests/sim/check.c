@@ -192,5 +192,6 @@ void check_list(struct sim *s, const struct vm_listed *listed)
 			sim_fail(s, "machine %s is %s, and its process %s", v->id,
 				word_of(vm_state, v->state), p ? "runs" : "does not run");
 	}
+	check_names(s, listed);
 	arena_done(&a);
 }

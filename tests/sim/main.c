@@ -57,6 +57,7 @@ static void host_begin(struct sim *s, uint64_t seed)
 	TAILQ_INIT(&s->files);
 	TAILQ_INIT(&s->procs);
 	TAILQ_INIT(&s->clients);
+	TAILQ_INIT(&s->askers);
 	s->now = 1000;
 	s->boot_at = 500;
 	s->wall = 1700000000000;
@@ -72,6 +73,7 @@ static void host_begin(struct sim *s, uint64_t seed)
 static void host_end(struct sim *s)
 {
 	clients_leave(s);
+	names_end(s);
 	procs_end_all(s);
 	nodes_clear(s, STATE);
 	nodes_clear(s, RUNTIME);
@@ -125,6 +127,7 @@ static void live(struct sim *s)
 	daemon_turn(s);
 	script_begin(s);
 	mischief_begin(s);
+	names_begin(s);
 	run_until(s, s->now + SCRIPT_MS, true);
 	run_until(s, s->now + sim_roll(s, 20000), false);
 	be_calm(s);

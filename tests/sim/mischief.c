@@ -35,6 +35,7 @@ void weather_choose(struct sim *s)
 	w->rude = some(s, 200, 100);
 	w->spawn = some(s, 200, 300);
 	w->worker = some(s, 300, 400);
+	w->port = some(s, 200, 800);
 	w->cut = some(s, 500, 150);
 	w->slow = some(s, 200, 500);
 	w->malformed = some(s, 200, 150);

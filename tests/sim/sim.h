@@ -25,7 +25,8 @@ enum {
 	PIPE_BYTES = 131072, /* what a socket keeps for a reader who does not read */
 	NODE_PATH_BYTES = 160,
 	LEDGER_MAX = 256, /* machines that clients heard of, in one seed */
-	IDS_MAX = 1024
+	IDS_MAX = 1024,
+	NAMES_ASKED = 3
 };
 
 /* Rare branches, counted over all seeds. */
@@ -79,6 +80,8 @@ enum {
 	M(stream_ended, "stream ended well") \
 	M(stream_broken, "stream broken off") \
 	M(rm_gone, "machine gone with its client") \
+	M(port_taken, "port of the responder taken") \
+	M(name_asked, "name asked for while things happen") \
 	M(recovered, "settled after a restart")
 
 enum mark_id {
@@ -137,6 +140,7 @@ struct weather {
 	unsigned disk, store, store_hard; /* the same */
 	unsigned never, panic, stillborn, lost, rude; /* of one guest, VMM, answer */
 	unsigned spawn, worker; /* of one process */
+	unsigned port; /* of one bind */
 	unsigned cut, slow, malformed; /* of one client */
 	bool delays, cuts; /* of bytes */
 };
@@ -194,6 +198,8 @@ struct sim {
 		uint64_t at;
 	} deletes[LEDGER_MAX]; /* asked for, by name or id */
 	unsigned deletes_n;
+	uint64_t stale_since[NAMES_ASKED]; /* 0: it is not */
+	TAILQ_HEAD(, asker) askers;
 
 	jmp_buf over; /* where a broken invariant leads */
 	char fault[512];
@@ -228,7 +234,8 @@ struct world {
 	struct config config;
 	struct wtimer *timers;
 	unsigned timers_n, chans, children_n, listeners_n;
-	struct world_listener *listener;
+	struct world_listener *listener, *tcp;
+	struct world_datagrams *datagrams;
 	struct chan *backlog[16]; /* connections that were not accepted yet */
 	unsigned backlog_n;
 	uint64_t deadlines_at; /* UINT64_MAX: none */
@@ -256,6 +263,18 @@ bool world_alive(struct world *w); /* counts a call; false: the daemon is dead, 
 enum err dead_daemon(struct why *why);
 /* A connection to where the daemon listens; NULL when nobody does. */
 struct chan *host_connect(struct sim *s, const char *path);
+
+/* world_sim_loopback.c */
+/* A datagram to the daemon's port: its answer's length, 0 when there is none. */
+size_t host_datagram(struct sim *s, struct bytes in, uint8_t out[DATAGRAM_OUT_MAX]);
+struct chan *host_connect_tcp(struct sim *s); /* NULL when nobody listens */
+
+/* names.c */
+void names_begin(struct sim *s);
+void names_step(struct sim *s); /* after every event: no name leads to what has ended */
+void names_end(struct sim *s);
+/* When all has settled: the machines that run have their names, and no other has. */
+void check_names(struct sim *s, const struct vm_listed *listed);
 
 /* world_sim_files.c */
 struct node *node_find(struct sim *s, enum area area, const char *path);
@@ -285,6 +304,7 @@ struct proc {
 	pid_t pid;
 	uint64_t start;
 	char command[256]; /* its arguments, with blanks */
+	char name[64]; /* its machine's; "" until it was looked up */
 	bool outlives, dying;
 	char dir[NODE_PATH_BYTES]; /* its first directory, beneath STATE */
 	char extra[NODE_PATH_BYTES]; /* its second one */

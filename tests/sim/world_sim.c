@@ -137,7 +137,7 @@ void world_listener_free(struct world_listener *l)
 {
 	if (!l)
 		return;
-	l->w->listener = NULL;
+	*(l == l->w->tcp ? &l->w->tcp : &l->w->listener) = NULL;
 	l->w->listeners_n--;
 	free(l);
 }
@@ -289,6 +289,7 @@ static struct config config_of(struct sim *s)
 		.has_driver = true, .has_accel = true, .has_net = true, .has_layer = true,
 		.boot_timeout_ms = sim_between(s, 1, 4) * 15000, .has_boot_timeout_ms = true,
 		.stop_timeout_ms = sim_between(s, 0, 4) * 2500, .has_stop_timeout_ms = true,
+		.dns_listen = "127.0.0.1:42069",
 		.log_level = severity_debug, .has_log_level = true,
 	};
 }
@@ -387,6 +388,8 @@ void daemon_turn(struct sim *s)
 		}
 	}
 	sim_trace(s, "sim", NULL);
+	if (!w->dead && !more)
+		names_step(s);
 	if (w->dead) {
 		daemon_crash(s);
 	} else if (w->stopping && !more) {
