@@ -2,7 +2,7 @@
 # cheap ones first and real machines last, so that one sum stands at the end.
 
 .PHONY: check-built check-programs
-CHECK_SUITES ?= unit torture foreign house fuzz sim helper live
+CHECK_SUITES ?= unit torture foreign dns house fuzz sim helper live
 
 check-built:
 	@$(MAKE) --no-print-directory check-programs
@@ -11,7 +11,7 @@ check-built:
 check-programs: all $(O)/tests/tools/protodoc $(O)/tests/tools/privdoc \
 		$(O)/tests/tools/standin $(O)/tests/tools/firecracker_double \
 		$(O)/tests/tools/fc_requests helper-bins
-	$(SAN_MAKE) unit-bins torture-bins foreign-bins
+	$(SAN_MAKE) unit-bins torture-bins foreign-bins dns-bins
 	$(call FUZZ_MAKE,) build/fuzz/tests/tools/seeds
 	$(call FUZZ_MAKE,fuzzer$(comma)) fuzz-bins
 	@rm -rf build/fuzz/seeds; build/fuzz/tests/tools/seeds build/fuzz/seeds

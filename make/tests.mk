@@ -54,7 +54,7 @@ $(O)/tests/tools/%: $(O)/obj/tests/tools/%.o $$(TOOL_OBJS_$$*) $(TEST_LIB) $(WIR
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(TOOL_LIBS_$*) $(LIBS_wire)
 
 .PRECIOUS: $(O)/obj/tests/%.o
-.PHONY: unit unit-bins torture torture-bins foreign foreign-bins fuzz fuzz-bins house lint docs
+.PHONY: unit unit-bins torture torture-bins foreign foreign-bins dns dns-bins fuzz fuzz-bins house lint docs
 
 SAN_MAKE = +$(MAKE) --no-print-directory SAN=1
 FUZZ_MAKE = +$(MAKE) --no-print-directory O=build/fuzz CC=clang SAN= LDFLAVOUR= \
@@ -65,6 +65,7 @@ RUN = $(PYTHON) tests/run
 unit-bins: $(UNITS:%=$(O)/tests/unit/%)
 torture-bins: $(TORTURES:%=$(O)/tests/torture/%)
 foreign-bins: $(O)/tests/tools/standin
+dns-bins: $(O)/tests/tools/namesd
 fuzz-bins: $(FUZZERS:%=$(O)/tests/fuzz/%)
 
 unit:
@@ -78,6 +79,10 @@ torture:
 foreign: $(O)/tests/tools/standin $(O)/tests/tools/fc_requests
 	$(SAN_MAKE) foreign-bins
 	$(RUN) foreign
+
+dns:
+	$(SAN_MAKE) dns-bins
+	$(RUN) dns
 
 fuzz:
 	$(call FUZZ_MAKE,) build/fuzz/tests/tools/seeds

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 import live  # noqa: E402
 
-STEPS = [(stage, state) for stage in ("image", "disk", "machine", "boot", "agent")
+STEPS = [(stage, state) for stage in ("image", "disk", "machine", "boot", "agent", "name")
          for state in ("begun", "done")]
 
 
@@ -86,7 +86,7 @@ def run_rm(house):
 def stop_and_delete(house):
     """kill -9 of the daemon in every step of stop, start and delete"""
     for args, steps in ((("stop", "m"), ("shutdown", "end", "note")),
-                        (("start", "m"), ("image", "machine", "boot", "agent")),
+                        (("start", "m"), ("image", "machine", "boot", "agent", "name")),
                         (("delete", "m"), ("end", "disk", "image"))):
         for stage in steps:
             house.create("m", *(["--no-start"] if args[0] == "start" else []))

@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 import live  # noqa: E402
 
-STAGES = ("image", "disk", "machine", "boot", "agent")
+STAGES = ("image", "disk", "machine", "boot", "agent", "name")
 
 
 def at_stage(house, stage, number, *flags):
