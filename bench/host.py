@@ -2,6 +2,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -71,6 +72,13 @@ def switches(pid):
     return total
 
 
+def free_port():
+    """A port of 127.0.0.1 that nothing listens at now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 def wait_for(what, ready, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -116,6 +124,8 @@ class Daemon:
     def __init__(self, host, name, config=""):
         self.dir = host.dir / name
         (self.dir / "c").mkdir(parents=True)
+        # a port of its own: one that another daemon has is tried again now and then
+        config += f"dns_listen: 127.0.0.1:{free_port()}\n"
         (self.dir / "c/config.yaml").write_text(config, encoding="utf-8")
         self.env = {**os.environ, "BANGER_STATE_DIR": str(self.dir / "s"),
                     "BANGER_RUNTIME_DIR": str(self.dir / "r"),

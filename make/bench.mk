@@ -14,7 +14,7 @@ $(O)/bench/%: $(O)/obj/bench/%.o $$(BENCH_OBJS_$$*) $$(WIRED_LIB)
 .PRECIOUS: $(O)/obj/bench/%.o
 .PHONY: bench bench-bins bench-peers
 
-bench-bins: all $(BENCHES:%=$(O)/bench/%)
+bench-bins: all $(BENCHES:%=$(O)/bench/%) $(O)/tests/tools/namesd
 
 # A peer that cannot be installed is a row of the table that says so.
 bench-peers:
