@@ -62,7 +62,7 @@ class Client:
         while names or due:
             while names and due < AT_ONCE:
                 self.send("vm.create.begin", name=names.pop(0), image="tiny", driver="firecracker",
-                          net="none", accel="kvm", disk=64 * 2**20, vcpus=1, memory=64 * 2**20)
+                          net="none", accel="kvm", vcpus=1, memory=64 * 2**20)
                 due += 1
             frame = self.frame()
             if frame[0] == 1:
