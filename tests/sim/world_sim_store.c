@@ -110,6 +110,14 @@ static void apply(struct sim *s, const struct kv_batch *b)
 	}
 }
 
+/* As the store's thread does: first what the commit stands on, then the commit. */
+static void put_down(struct sim *s, const struct settles *settles, const struct kv_batch *b)
+{
+	for (unsigned i = 0; i < settles->n; i++)
+		nodes_settle(s, settles->paths[i]);
+	apply(s, b);
+}
+
 /* ---- commits ---- */
 
 void world_kv_commit(struct world *w, struct kv_batch *b, struct kv_waiter *waiter)
@@ -141,7 +149,7 @@ static enum err write_batch(struct world *w, struct why *why)
 		w->store_broken = true;
 		sim_mark(s, MARK_store_broken);
 		if (sim_chance(s, 500))
-			apply(s, &w->under_way);
+			put_down(s, &w->settling, &w->under_way);
 		return fail(why, ERR_internal, "store: flush: input/output error");
 	}
 	if (s->store_fails) {
@@ -149,9 +157,7 @@ static enum err write_batch(struct world *w, struct why *why)
 		sim_mark(s, MARK_store_failed);
 		return fail(why, ERR_no_space, "store: the map is full");
 	}
-	for (unsigned i = 0; i < w->settling.n; i++)
-		nodes_settle(s, w->settling.paths[i]);
-	apply(s, &w->under_way);
+	put_down(s, &w->settling, &w->under_way);
 	return OK;
 }
 
@@ -220,10 +226,10 @@ void store_drop(struct world *w, bool clean)
 
 		sim_mark(s, kept ? MARK_store_kept : MARK_store_torn);
 		if (kept)
-			apply(s, &w->under_way);
+			put_down(s, &w->settling, &w->under_way);
 	}
 	if (clean && !w->store_broken)
-		apply(s, &w->gathered);
+		put_down(s, &w->settles, &w->gathered);
 	tell_waiters(w->committing, &why);
 	tell_waiters(w->waiting, &why);
 	w->committing = w->waiting = NULL;
