@@ -73,10 +73,25 @@ def pack():
             tar.add(SMOKE / leaf, leaf, filter=owned_by_root)
         tar.add(INSIDE, "inside", filter=owned_by_root)
         tar.add(TOP / kernel, "kernel.deb", filter=owned_by_root)
+        tar.add(guest(), "guest.tar", filter=owned_by_root)
         for word, leaf in (("FIRECRACKER_BIN", "firecracker"), ("JAILER_BIN", "jailer")):
             if os.environ.get(word):
                 tar.add(Path(os.environ[word]).resolve(), leaf, filter=owned_by_root)
     os.truncate(path, -(-path.stat().st_size // 512) * 512)
+    return path
+
+
+def guest():
+    """A root filesystem of one program; small, for every byte of it is copied under emulation."""
+    path, busybox = SMOKE / "guest.tar", Path(shutil.which("busybox"))
+    with tarfile.open(path, "w") as tar:
+        tar.add(busybox.resolve(), "bin/busybox", filter=owned_by_root)
+        for applet in subprocess.run([str(busybox), "--list"], check=True, text=True,
+                                     stdout=subprocess.PIPE).stdout.split():
+            info = tarfile.TarInfo(f"bin/{applet}")
+            info.type, info.linkname = tarfile.SYMTYPE, "busybox"
+            if applet != "busybox":
+                tar.addfile(info)
     return path
 
 
