@@ -159,6 +159,7 @@ help:
 #: make check      deps, build, all tests
 #: make lint       house rules, compilers' and linters' warnings
 #: make bench      the measured table
+#: make smoke      JOBS=1: the system install on hosts of its own, in VMs
 #: make install    DESTDIR= PREFIX=/usr/local
 deps:
 	@tools/deps
@@ -171,14 +172,17 @@ check: deps
 	@$(MAKE) --no-print-directory check-built
 
 PREFIXED := $(DESTDIR)$(PREFIX)
+SYSTEM_UNITS := $(wildcard units/*.in)
 LIBEXEC := bangerd banger-helper banger-worker banger-agent
 install: all
-	install -d $(PREFIXED)/bin $(PREFIXED)/libexec/banger
+	install -d $(PREFIXED)/bin $(PREFIXED)/libexec/banger $(PREFIXED)/lib/banger/units
 	install -m 0755 $(BIN)/banger $(PREFIXED)/bin/banger
 	$(foreach p,$(LIBEXEC),install -m 0755 $(BIN)/$(p) $(PREFIXED)/libexec/banger/$(p);)
+	install -m 0644 $(SYSTEM_UNITS) $(PREFIXED)/lib/banger/units
 uninstall:
 	rm -f $(PREFIXED)/bin/banger $(addprefix $(PREFIXED)/libexec/banger/,$(LIBEXEC))
-	-rmdir $(PREFIXED)/libexec/banger 2>/dev/null
+	rm -f $(addprefix $(PREFIXED)/lib/banger/,$(SYSTEM_UNITS))
+	-rmdir $(PREFIXED)/libexec/banger $(PREFIXED)/lib/banger/units $(PREFIXED)/lib/banger 2>/dev/null
 
 clean:
 	rm -rf build/obj build/san build/fuzz build/bin build/include build/build-id

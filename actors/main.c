@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "sys/beneath.h"
 #include "sys/notify.h"
+#include "sys/service.h"
 #include "world/world_linux.h"
 
 enum { SCHEMA = 1 };
@@ -37,6 +38,8 @@ struct daemon {
 	struct notify notify;
 	struct timer alive;
 	int ready_fd, lock_fd, starting_fd;
+	int listener_fd; /* handed over by systemd, or -1 */
+	bool system; /* an installed one */
 	bool stopping, failed;
 	bool store_broke; /* this turn is the last, and no actor acts in it */
 };
@@ -191,9 +194,10 @@ static enum err take_lock(struct daemon *d, bool *ret_mine, struct why *why)
 
 static enum err find_places(struct daemon *d, struct why *why)
 {
-	enum err e = place_state(&d->state, why);
+	enum err e =
+		d->system ? place_system(&d->state, &d->runtime, why) : place_state(&d->state, why);
 
-	if (!e)
+	if (!e && !d->system)
 		e = place_runtime(&d->runtime, why);
 	if (!e)
 		e = place_make(&d->state, why);
@@ -217,8 +221,8 @@ static enum err open_all(struct daemon *d, struct why *why)
 	world_on_store_broken(d->world, store_broke_cb, d);
 	d->env = (struct env){ .world = d->world,
 		.config = &d->conf.v,
-		.mode = mode_user,
-		.listener = -1,
+		.mode = d->system ? mode_system : mode_user,
+		.listener = d->listener_fd,
 		.state_dir = d->state.path,
 		.runtime_dir = d->runtime.path,
 		.started_ms = world_now_ms(d->world),
@@ -249,6 +253,7 @@ static void close_all(struct daemon *d)
 static int serve(struct daemon *d)
 {
 	struct why why;
+	int journal = service_journal();
 	bool mine;
 
 	if (find_places(d, &why) || take_lock(d, &mine, &why))
@@ -257,7 +262,8 @@ static int serve(struct daemon *d)
 		report(d, "+");
 		return 0;
 	}
-	log_to(2, (enum log_level)d->conf.v.log_level, getenv("JOURNAL_STREAM") != NULL);
+	log_to(journal >= 0 ? journal : 2, (enum log_level)d->conf.v.log_level,
+		journal >= 0 ? LOG_JOURNAL : LOG_TIMED);
 	notify_open(&d->notify);
 	if (open_all(d, &why))
 		goto fail;
@@ -277,8 +283,10 @@ fail:
 
 static int usage(int code)
 {
-	fputs("usage: bangerd [--ready-fd N]\n"
+	fputs("usage: bangerd [--system] [--ready-fd N]\n"
 	      "  The owner's daemon of banger. `banger` starts it when it is needed.\n"
+	      "  --system      as `banger system install` set it up: " SYSTEM_STATE_DIR
+	      " and " SYSTEM_RUNTIME_DIR "\n"
 	      "  --ready-fd N  write one byte to descriptor N when the socket listens\n"
 	      "  --version     print the version tuple\n",
 		code ? stderr : stdout);
@@ -288,8 +296,8 @@ static int usage(int code)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "ready-fd", required_argument, NULL, 'r' },
-		{ "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 } };
+		{ "system", no_argument, NULL, 's' }, { "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
 	static struct daemon d = {
 		.notify = { .fd = -1 }, .ready_fd = -1, .lock_fd = -1, .starting_fd = -1
 	};
@@ -300,6 +308,8 @@ int main(int argc, char **argv)
 		if (o == 'r' && parse_u64(optarg, &fd, NULL) == OK && fd < 1024) {
 			d.ready_fd = (int)fd;
 			fcntl(d.ready_fd, F_SETFD, FD_CLOEXEC);
+		} else if (o == 's') {
+			d.system = true;
 		} else if (o == 'v') {
 			printf("bangerd %s %s %llu\n", build_version, build_commit,
 				(unsigned long long)build_time_ms / 1000);
@@ -310,6 +320,7 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage(2);
+	d.listener_fd = service_listener();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	umask(077);

@@ -23,6 +23,7 @@
 #include "sys/beneath.h"
 #include "sys/notify.h"
 #include "sys/process.h"
+#include "sys/service.h"
 
 enum { LISTEN_FD = 3 };
 
@@ -311,13 +312,14 @@ int main(int argc, char **argv)
 					  .runtime_path = "/run/banger",
 					  .jail_path = "/var/lib/banger-helper" },
 		.socket = "/run/banger-helper/helper.sock" };
-	int code;
+	int code, journal;
 
 	(void)!set_subnet(&s.h.subnet, SUBNET_DEFAULT);
 	code = parse(&s, argc, argv);
 	if (code >= 0)
 		return code;
-	log_to(2, LOG_INFO, getenv("JOURNAL_STREAM") != NULL);
+	journal = service_journal();
+	log_to(journal >= 0 ? journal : 2, LOG_INFO, journal >= 0 ? LOG_JOURNAL : LOG_TIMED);
 	notify_open(&s.notify);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

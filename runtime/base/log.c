@@ -1,11 +1,13 @@
 /*
- * log.c - formats a log line on the stack and writes it with one call.
+ * log.c - formats a log line on the stack and writes or sends it with one call.
  *
  * The only mutable globals of the tree live here: the descriptor and level of the one log.
  */
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,14 +18,14 @@ enum { LINE_BYTES = 1400, VALUE_BYTES = 400 };
 static struct {
 	int fd;
 	enum log_level max;
-	bool journal;
-} sink = { 2, LOG_INFO, false };
+	enum log_form form;
+} sink = { 2, LOG_INFO, LOG_TIMED };
 
-void log_to(int fd, enum log_level max, bool journal)
+void log_to(int fd, enum log_level max, enum log_form form)
 {
 	sink.fd = fd;
 	sink.max = max;
-	sink.journal = journal;
+	sink.form = form;
 }
 
 bool log_wants(enum log_level level)
@@ -81,27 +83,71 @@ void log_escape(char *out, size_t size, const void *p, size_t n)
 	out[o] = '\0';
 }
 
+static const char *const words[] = { "error", "warn", "info", "debug" };
+static const int priorities[] = { 3, 4, 6, 7 }; /* syslog's */
+
+/* Time and level, or priority. */
 static size_t put_head(char *line, size_t size, enum log_level level)
 {
-	static const char *const words[] = { "error", "warn", "info", "debug" };
-	static const int priorities[] = { 3, 4, 6, 7 };
 	struct timespec now;
 	char when[40];
 
-	if (sink.journal)
+	if (sink.form != LOG_TIMED)
 		return (size_t)snprintf(line, size, "<%d>", priorities[level]);
 	clock_gettime(CLOCK_REALTIME, &now);
-	show_time(when, sizeof(when),
-		(uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+	show_time(
+		when, sizeof(when), (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 	return (size_t)snprintf(line, size, "%s %s ", when, words[level]);
+}
+
+/* One pair as a field of the journal; its names have capitals, digits and underscores. */
+static size_t put_field(char *to, size_t size, const char *key, const char *value)
+{
+	size_t n = (size_t)snprintf(to, size, "BANGER_%s=%s\n", key, value);
+
+	if (n >= size)
+		return 0;
+	for (char *p = to + strlen("BANGER_"); *p != '='; p++)
+		*p = (*p >= 'a' && *p <= 'z')                             ? (char)(*p - 32) :
+		     (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ? *p :
+									    '_';
+	return n;
+}
+
+/* line: what a person reads; fields: n bytes of pairs. Values were escaped, so no newline is in. */
+static bool to_journal(
+	enum log_level level, const char *who, const char *line, const char *fields, size_t n)
+{
+	char head[LINE_BYTES + 160];
+	size_t h = (size_t)snprintf(head, sizeof(head),
+		"PRIORITY=%d\nSYSLOG_IDENTIFIER=banger\nBANGER_ACTOR=%s\nMESSAGE=%s\n",
+		priorities[level], who, line);
+	struct iovec parts[] = { { head, MIN(h, sizeof(head) - 1) },
+		{ (void *)(uintptr_t)fields, n } };
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = COUNT(parts) };
+
+	return sendmsg(sink.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+/* What the journal does not take goes to our errors, which it reads too. */
+static void emit(enum log_level level, const char *who, char *line, size_t n, const char *fields,
+	size_t fields_n)
+{
+	line[n] = '\0';
+	if (sink.form == LOG_JOURNAL &&
+		to_journal(level, who, line + strlen("<N>"), fields, fields_n))
+		return;
+	line[n++] = '\n';
+	while (write(sink.form == LOG_JOURNAL ? 2 : sink.fd, line, n) < 0 && errno == EINTR)
+		;
 }
 
 void log_line(enum log_level level, const char *who, const char *event, ...)
 {
-	char line[LINE_BYTES], value[VALUE_BYTES];
+	char line[LINE_BYTES], value[VALUE_BYTES], fields[LINE_BYTES];
 	const char *key;
 	va_list ap;
-	size_t n;
+	size_t n, f = 0;
 	int e = errno;
 
 	if (!log_wants(level))
@@ -116,15 +162,14 @@ void log_line(enum log_level level, const char *who, const char *event, ...)
 		if (!v || n + 8 >= sizeof(line))
 			continue;
 		log_escape(value, sizeof(value), v, strlen(v));
+		if (sink.form == LOG_JOURNAL)
+			f += put_field(fields + f, sizeof(fields) - f, key, value);
 		quote = value[0] == '\0' || strpbrk(value, " =\\\"") != NULL;
-		n += (size_t)snprintf(line + n, sizeof(line) - n, quote ? " %s=\"%s\"" : " %s=%s",
-			key, value);
+		n += (size_t)snprintf(
+			line + n, sizeof(line) - n, quote ? " %s=\"%s\"" : " %s=%s", key, value);
 		n = MIN(n, sizeof(line) - 2);
 	}
 	va_end(ap);
-	n = MIN(n, sizeof(line) - 2);
-	line[n++] = '\n';
-	while (write(sink.fd, line, n) < 0 && errno == EINTR)
-		;
+	emit(level, who, line, MIN(n, sizeof(line) - 2), fields, f);
 	errno = e;
 }

@@ -11,11 +11,14 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/*
- * Where lines go and from which level on. `journal` puts "<n>" priorities in front for systemd,
- * else each line begins with the UTC time. Default: stderr, LOG_INFO, times.
- */
-void log_to(int fd, enum log_level max, bool journal);
+enum log_form {
+	LOG_TIMED, /* "TIME LEVEL actor: event key=value" */
+	LOG_PRIORITY, /* "<N>actor: ...", as whoever reads our errors for the journal wants it */
+	LOG_JOURNAL /* fd is the journal's own socket; pairs are fields too: BANGER_<KEY> */
+};
+
+/* Where lines go, from which level on. At first: stderr, LOG_INFO, LOG_TIMED. */
+void log_to(int fd, enum log_level max, enum log_form form);
 bool log_wants(enum log_level level);
 
 /* who: actor or part. Then key, value, ..., NULL. A NULL value leaves its pair out. */

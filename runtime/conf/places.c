@@ -117,6 +117,21 @@ enum err place_runtime(struct place *ret, struct why *why)
 	return e ? e : set(ret, state.path, "/run", why);
 }
 
+static enum err fixed(struct place *p, const char *override, const char *path, struct why *why)
+{
+	bool found;
+	enum err e = from_override(p, override, &found, why);
+
+	return e || found ? e : set(p, path, "", why);
+}
+
+enum err place_system(struct place *state, struct place *runtime, struct why *why)
+{
+	enum err e = fixed(state, "BANGER_STATE_DIR", SYSTEM_STATE_DIR, why);
+
+	return e ? e : fixed(runtime, "BANGER_RUNTIME_DIR", SYSTEM_RUNTIME_DIR, why);
+}
+
 enum err place_beneath(
 	struct place *ret, const struct place *dir, const char *name, struct why *why)
 {

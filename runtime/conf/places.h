@@ -17,7 +17,9 @@ struct place {
 
 #define SYSTEM_CONFIG_FILE "/etc/banger/config.yaml"
 #define SYSTEM_INSTALL_FILE "/etc/banger/install.yaml"
-#define SYSTEM_SOCKET "/run/banger/bangerd.sock"
+#define SYSTEM_STATE_DIR "/var/lib/banger"
+#define SYSTEM_RUNTIME_DIR "/run/banger"
+#define SYSTEM_SOCKET SYSTEM_RUNTIME_DIR "/bangerd.sock"
 #define SOCKET_NAME "bangerd.sock"
 
 enum err place_config(struct place *ret, struct why *why) MUST_CHECK;
@@ -25,6 +27,9 @@ enum err place_state(struct place *ret, struct why *why) MUST_CHECK;
 /* What is the user's rather than the daemon's: SSH keys (BANGER_DATA_DIR, XDG_DATA_HOME). */
 enum err place_data(struct place *ret, struct why *why) MUST_CHECK;
 enum err place_runtime(struct place *ret, struct why *why) MUST_CHECK;
+
+/* State and runtime of an installed daemon; BANGER_STATE_DIR and BANGER_RUNTIME_DIR win. */
+enum err place_system(struct place *state, struct place *runtime, struct why *why) MUST_CHECK;
 
 /* dir/name. */
 enum err place_beneath(

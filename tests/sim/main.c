@@ -199,7 +199,7 @@ static bool trace_seed(uint64_t seed)
 
 	must(pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
 	fcntl(ends[1], F_SETPIPE_SZ, 1048576);
-	log_to(ends[1], LOG_DEBUG, true);
+	log_to(ends[1], LOG_DEBUG, LOG_PRIORITY);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	return run_seed(seed, marks, ends[0], true);
 }
@@ -230,7 +230,7 @@ int main(int argc, char **argv)
 	if (optind < argc || (!one && n == 0))
 		return usage();
 	__sanitizer_set_death_callback(name_seed);
-	log_to(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_ERROR, true);
+	log_to(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_ERROR, LOG_PRIORITY);
 	good = one ? (trace ? trace_seed(seed) : run_seeds(seed, 1)) : run_seeds(from, n);
 	fflush(stdout);
 	if (!good)

@@ -4,6 +4,7 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -76,7 +77,7 @@ static void lines(void **state UNUSED)
 	int fds[2];
 
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	log_to(fds[1], LOG_INFO, true);
+	log_to(fds[1], LOG_INFO, LOG_PRIORITY);
 	log_line(LOG_DEBUG, "gate", "not wanted", NULL);
 	log_line(LOG_WARN, "gate", "peer refused", "method", "vm list", "absent", NULL, "field",
 		"a\nb", "plain", "x", "empty", "", NULL);
@@ -90,18 +91,41 @@ static void lines(void **state UNUSED)
 	assert_true(line_of(fds, line, sizeof(line)) <= 1400);
 	assert_non_null(strchr(line, '\n'));
 	assert_int_equal(strchr(line, '\n')[1], '\0');
-	log_to(fds[1], LOG_INFO, false);
+	log_to(fds[1], LOG_INFO, LOG_TIMED);
 	log_line(LOG_INFO, "gate", "up", "n", log_u64(UINT64_MAX).s, NULL);
 	line_of(fds, line, sizeof(line));
 	assert_string_equal(line + 24, " info gate: up n=18446744073709551615\n");
-	log_to(2, LOG_INFO, false);
+	log_to(2, LOG_INFO, LOG_TIMED);
 	close(fds[0]);
 	close(fds[1]);
 }
 
+/* A line is one datagram: what a person reads, and each pair as a field. */
+static void journal(void **state UNUSED)
+{
+	char got[4096];
+	int ends[2];
+	ssize_t n;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends), 0);
+	log_to(ends[1], LOG_INFO, LOG_JOURNAL);
+	log_line(LOG_ERROR, "vm", "cannot start", "vm", "a7", "why", "no\nroom", "boot-ms", "9",
+		"absent", NULL, NULL);
+	n = recv(ends[0], got, sizeof(got) - 1, MSG_DONTWAIT);
+	assert_true(n > 0);
+	got[n] = '\0';
+	assert_string_equal(got, "PRIORITY=3\nSYSLOG_IDENTIFIER=banger\nBANGER_ACTOR=vm\n"
+				 "MESSAGE=vm: cannot start vm=a7 why=\"no\\x0aroom\" boot-ms=9\n"
+				 "BANGER_VM=a7\nBANGER_WHY=no\\x0aroom\nBANGER_BOOT_MS=9\n");
+	log_to(2, LOG_INFO, LOG_TIMED);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TEST(escapes), TEST(truncation), TEST(lines) };
+	const struct CMUnitTest tests[] = { TEST(escapes), TEST(truncation), TEST(lines),
+		TEST(journal) };
 
 	return RUN(tests);
 }

@@ -170,7 +170,7 @@ int torture_main(const struct scenario *list, size_t n)
 	signal(SIGALRM, too_long);
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	log_to(-1, LOG_ERROR, false);
+	log_to(-1, LOG_ERROR, LOG_TIMED);
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < COUNT(plans); k++) {
 			unsigned long places = run_plan(&list[i], &plans[k]);
