@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/link.h"
 #include "cli/report.h"
+#include "conf/places.h"
 
 enum { STOP_TIMEOUT_MS = 30000 };
 
@@ -184,12 +185,26 @@ static enum err stop_daemon(struct cli *c, bool *was, struct why *why)
 	return await_exit(pidfd, pid, why);
 }
 
+/* systemd would start an installed one at once. */
+static enum err may_stop(struct cli *c, struct why *why)
+{
+	struct place socket;
+	bool system = false;
+	enum err e = c->socket ? OK : place_socket(&socket, &system, why);
+
+	if (e || !system)
+		return e;
+	fail(why, ERR_unsupported, "the daemon is a service, which systemd keeps running");
+	return fail_hint(why, "sudo systemctl stop bangerd.socket bangerd.service, or "
+			      "`banger daemon restart`");
+}
+
 static int stop(struct cli *c)
 {
 	struct why why;
 	bool was;
 
-	if (stop_daemon(c, &was, &why))
+	if (may_stop(c, &why) || stop_daemon(c, &was, &why))
 		return report(c, &why);
 	if (c->json)
 		print_document(c, &shape_nothing, &(struct nothing){});

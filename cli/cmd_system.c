@@ -147,19 +147,27 @@ static const struct flag uninstall_flags[] = {
 	{ .name = NULL },
 };
 
-/* Machines that run, as far as there is a daemon to tell. */
+/* Machines that run would be ended; the daemon knows. */
 static enum err none_runs(struct cli *c, struct why *why)
 {
 	struct daemon_status s = { .running = 0 };
 	struct nothing none;
 	bool there = false;
+	enum err e;
 
-	if (flag_on(c, "force") || link_try(c, &there, why) || !there ||
-		ask(c, LETTER_daemon_status, &none, &s, why) || s.running == 0) {
-		link_close(c);
+	if (flag_on(c, "force"))
 		return OK;
-	}
-	fail(why, ERR_busy, "%llu machines run", (unsigned long long)s.running);
+	c->silent_version = true;
+	e = link_try(c, &there, why);
+	if (!e && there)
+		e = ask(c, LETTER_daemon_status, &none, &s, why);
+	link_close(c);
+	if (e)
+		return fail_hint(why, "--force takes it away without asking the daemon");
+	if (s.running == 0)
+		return OK;
+	fail(why, ERR_busy, s.running == 1 ? "%llu machine runs" : "%llu machines run",
+		(unsigned long long)s.running);
 	return fail_hint(why, "banger vm stop $(banger vm list -q), or --force");
 }
 

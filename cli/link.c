@@ -63,15 +63,18 @@ static int dial(const char *path)
 	return take_fd(&fd);
 }
 
-/* Only a daemon of ours, or root's, is told what the user wants. */
-static enum err check_peer(int fd, const char *path, pid_t *pid, struct why *why)
+/*
+ * Only a daemon of ours, or root's, is told what the user wants. Root also asks the installed one,
+ * whose owner is a user: root gave him the directory.
+ */
+static enum err check_peer(int fd, const char *path, bool system, pid_t *pid, struct why *why)
 {
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
 		return fail_errno(why, "cannot tell who serves %.200s", path);
-	if (peer.uid != geteuid() && peer.uid != 0)
+	if (peer.uid != geteuid() && peer.uid != 0 && !(system && geteuid() == 0))
 		return fail(why, ERR_denied, "%.200s is served by another user (uid %u)", path,
 			(unsigned)peer.uid);
 	*pid = peer.pid;
@@ -105,17 +108,18 @@ static enum err adopt(struct cli *c, int fd, pid_t pid, struct why *why)
 	return OK;
 }
 
-static enum err find_socket(struct cli *c, struct place *path, bool *fixed, struct why *why)
+static enum err find_socket(struct cli *c, struct place *path, bool *system, struct why *why)
 {
-	*fixed = c->socket != NULL;
+	*system = false;
 	if (!c->socket)
-		return place_socket(path, fixed, why);
+		return place_socket(path, system, why);
 	if (str_copy(path->path, sizeof(path->path), c->socket))
 		return OK;
 	return fail(why, ERR_too_large, "--socket: the path is too long");
 }
 
-static enum err connect_at(struct cli *c, const char *path, bool *there, struct why *why)
+static enum err connect_at(
+	struct cli *c, const char *path, bool system, bool *there, struct why *why)
 {
 	pid_t pid = 0;
 	enum err e;
@@ -129,9 +133,13 @@ static enum err connect_at(struct cli *c, const char *path, bool *there, struct 
 		return fail_errno(why, "cannot connect to the daemon at %.200s", path);
 	}
 	c->unreachable = false;
-	e = check_peer(fd, path, &pid, why);
-	if (!e)
-		return adopt(c, fd, pid, why);
+	e = check_peer(fd, path, system, &pid, why);
+	if (!e) {
+		e = adopt(c, fd, pid, why);
+		if (!e)
+			c->link->system = system;
+		return e;
+	}
 	close(fd);
 	c->unreachable = true;
 	return e;
@@ -140,10 +148,10 @@ static enum err connect_at(struct cli *c, const char *path, bool *there, struct 
 enum err link_try(struct cli *c, bool *there, struct why *why)
 {
 	struct place path;
-	bool fixed;
-	enum err e = find_socket(c, &path, &fixed, why);
+	bool system;
+	enum err e = find_socket(c, &path, &system, why);
 
-	return e ? e : connect_at(c, path.path, there, why);
+	return e ? e : connect_at(c, path.path, system, there, why);
 }
 
 static void on_pong(void *ctx, const struct why *why, struct bytes result)
@@ -154,8 +162,8 @@ static void on_pong(void *ctx, const struct why *why, struct bytes result)
 	if (why)
 		return;
 	p = arena_take(&l->c->mem, sizeof(*p));
-	if (!p || shape_read(&shape_pong, mp_over(result.p, result.n), LENIENT, &l->c->mem, p,
-			  NULL))
+	if (!p ||
+		shape_read(&shape_pong, mp_over(result.p, result.n), LENIENT, &l->c->mem, p, NULL))
 		return;
 	if (!str_eq(p->version.version, build_version) ||
 		!str_eq(p->version.commit, build_commit) || p->version.built != build_time_ms)
@@ -165,22 +173,22 @@ static void on_pong(void *ctx, const struct why *why, struct bytes result)
 enum err link_open(struct cli *c, struct why *why)
 {
 	struct place path;
-	bool fixed, there;
+	bool system, there;
 	enum err e;
 
 	if (c->link)
 		return OK;
-	e = find_socket(c, &path, &fixed, why);
+	e = find_socket(c, &path, &system, why);
 	if (!e)
-		e = connect_at(c, path.path, &there, why);
-	if (!e && !there && fixed) {
+		e = connect_at(c, path.path, system, &there, why);
+	if (!e && !there && (c->socket || system)) {
 		fail(why, ERR_unavailable, "no daemon serves %.200s", path.path);
-		e = fail_hint(why, c->socket ? "start one, or leave --socket out" :
-					       "systemctl start bangerd");
+		e = fail_hint(why,
+			c->socket ? "start one, or leave --socket out" : "banger system status");
 	} else if (!e && !there) {
 		e = start_daemon(why);
 		if (!e)
-			e = connect_at(c, path.path, &there, why);
+			e = connect_at(c, path.path, false, &there, why);
 		if (!e && !there)
 			e = fail(why, ERR_unavailable, "bangerd started, but nothing serves %.200s",
 				path.path);
@@ -188,8 +196,8 @@ enum err link_open(struct cli *c, struct why *why)
 	if (!e && !c->silent_version && !c->quiet) {
 		struct nothing none;
 
-		(void)!rpc_ask(c->link->rpc, &letter_kinds[LETTER_ping], &none, on_pong, c->link,
-			NULL);
+		(void)!rpc_ask(
+			c->link->rpc, &letter_kinds[LETTER_ping], &none, on_pong, c->link, NULL);
 	}
 	return e;
 }
@@ -201,10 +209,12 @@ void link_close(struct cli *c)
 	if (!l)
 		return;
 	if (l->other) {
-		note(c, "the daemon is of another build (%s, commit %s; this is %s, commit %s): "
-			"`banger daemon restart` replaces it, machines go on",
+		note(c,
+			"the daemon is of another build (%s, commit %s; this is %s, commit %s): "
+			"`%s` replaces it, machines go on",
 			l->other->version.version, l->other->version.commit, build_version,
-			build_commit);
+			build_commit,
+			l->system ? "sudo banger system install" : "banger daemon restart");
 	}
 	rpc_free(l->rpc);
 	c->link = NULL;

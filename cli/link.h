@@ -13,6 +13,7 @@ struct link {
 	struct cli *c;
 	struct rpc *rpc;
 	pid_t pid; /* the daemon's, as the kernel tells it */
+	bool system; /* the daemon is an installed one */
 	bool gone; /* the connection is over */
 	struct why gone_why;
 	/* Who gets notifications: set by a command. */

@@ -9,4 +9,4 @@ SHARDS ?=
 
 .PHONY: smoke
 smoke: all
-	@$(PYTHON) tests/smoke.py --jobs $(JOBS) $(SHARDS)
+	@SMOKE_SHARDS= $(PYTHON) tests/smoke.py --jobs $(JOBS) $(SHARDS)

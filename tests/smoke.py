@@ -4,8 +4,8 @@
     tests/smoke.py [--jobs N] [SHARD...]
 
 Each shard (a module of tests/smoke/inside/ with STEPS) gets a Debian host inside a VM: systemd,
-resolved, device-mapper, nftables and, emulated, KVM. N of them run at once. Without names all of
-them run, or those of SMOKE_SHARDS. FIRECRACKER_BIN and JAILER_BIN name Firecracker's programs; steps
+resolved, device-mapper, nftables and, emulated, KVM. N of them run at once (SMOKE_JOBS, or one).
+Without names all of them run, or those of SMOKE_SHARDS. FIRECRACKER_BIN and JAILER_BIN name Firecracker's programs; steps
 that want them are skipped without. What a run leaves behind lies in build/smoke/SHARD/.
 """
 import argparse
@@ -63,20 +63,26 @@ def owned_by_root(info):
     return info
 
 
-def pack():
-    """The second disk of every host: a plain archive."""
-    kernel = subprocess.run(["tools/debian-kernel"], cwd=TOP, check=True, text=True,
-                            stdout=subprocess.PIPE).stdout.strip()
-    path = SMOKE / "goods.tar"
+def made_by(*argv):
+    """The path that one of our tools prints."""
+    done = subprocess.run(argv, cwd=TOP, check=True, text=True, stdout=subprocess.PIPE)
+    return TOP / done.stdout.strip()
+
+
+def pack(shard):
+    """The second disk of a host: a plain archive."""
+    contents = {"stage": SMOKE / "stage", "next": SMOKE / "next", "inside": INSIDE,
+                "kernel.deb": made_by("tools/debian-kernel"), "guest.tar": guest()}
+    if shard == "machines":
+        contents["ssh.tar"] = made_by("tools/debian-tree", "--name", "debian-ssh", "--with",
+                                      "bash,openssh-server,procps")
+    for word, leaf in (("FIRECRACKER_BIN", "firecracker"), ("JAILER_BIN", "jailer")):
+        if os.environ.get(word):
+            contents[leaf] = Path(os.environ[word]).resolve()
+    path = SMOKE / f"goods-{shard}.tar"
     with tarfile.open(path, "w") as tar:
-        for leaf in ("stage", "next"):
-            tar.add(SMOKE / leaf, leaf, filter=owned_by_root)
-        tar.add(INSIDE, "inside", filter=owned_by_root)
-        tar.add(TOP / kernel, "kernel.deb", filter=owned_by_root)
-        tar.add(guest(), "guest.tar", filter=owned_by_root)
-        for word, leaf in (("FIRECRACKER_BIN", "firecracker"), ("JAILER_BIN", "jailer")):
-            if os.environ.get(word):
-                tar.add(Path(os.environ[word]).resolve(), leaf, filter=owned_by_root)
+        for leaf, source in contents.items():
+            tar.add(source, leaf, filter=owned_by_root)
     os.truncate(path, -(-path.stat().st_size // 512) * 512)
     return path
 
@@ -157,7 +163,8 @@ def tell_gone(report, shard, event, left, ended):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--jobs", type=int, default=1, help="hosts at once")
+    parser.add_argument("--jobs", type=int, default=int(os.environ.get("SMOKE_JOBS", "1")),
+                        help="hosts at once")
     parser.add_argument("shards", nargs="*", help="; ".join(shards()))
     args = parser.parse_args()
     wanted = args.shards or os.environ.get("SMOKE_SHARDS", "").split() or shards()
@@ -166,11 +173,10 @@ def main():
         parser.error(f"no such shard: {' '.join(sorted(unknown))}" if unknown else "--jobs: 1 or more")
     SMOKE.mkdir(parents=True, exist_ok=True)
     stage()
-    made = subprocess.run(["tools/smoke-host"], cwd=TOP, check=True, text=True,
-                          stdout=subprocess.PIPE).stdout.strip()
-    goods, report = pack(), Report()
+    host, goods = made_by("tools/smoke-host"), {s: pack(s) for s in wanted}
+    report = Report()
     with ThreadPoolExecutor(args.jobs) as pool:
-        for done in [pool.submit(run_shard, report, s, TOP / made, goods) for s in wanted]:
+        for done in [pool.submit(run_shard, report, s, host, goods[s]) for s in wanted]:
             done.result()
     return report.end()
 

@@ -1,4 +1,5 @@
 """What the steps on the smoke host share: commands as root and as the user dev, facts of the host."""
+import functools
 import json
 import os
 import subprocess
@@ -50,6 +51,16 @@ def dev_fails(*argv, code=1, **kw):
 
 def dev_json(*argv, **kw):
     return json.loads(dev("banger", "--json", *argv, **kw))
+
+
+def machines(step):
+    """A step with machines: the installed daemon makes them through the helper, by its actor priv."""
+    @functools.wraps(step)
+    def tried():
+        if "priv" not in [actor["name"] for actor in dev_json("daemon", "status")["actors"]]:
+            raise Skip("the daemon of this build does not reach the helper (it has no actor priv)")
+        return step()
+    return tried
 
 
 def journal():
