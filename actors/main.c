@@ -25,6 +25,9 @@
 
 enum { SCHEMA = 1 };
 
+#define JAIL_BASE "/var/lib/banger-helper"
+#define HELPER_SOCKET "/run/banger-helper/helper.sock"
+
 struct daemon {
 	struct env env;
 	struct conf conf;
@@ -208,6 +211,24 @@ static enum err find_places(struct daemon *d, struct why *why)
 	return e;
 }
 
+/* Where the root helper listens; a test names another place, and answers there itself. */
+static void find_helper(struct daemon *d)
+{
+	const char *named = getenv("BANGER_HELPER_SOCKET");
+
+	if (named && named[0] == '/' && strlen(named) < PATH_MAX)
+		world_linux_helper(d->world, named, geteuid());
+	else
+		world_linux_helper(d->world, HELPER_SOCKET, 0);
+}
+
+static const char *jail_base(void)
+{
+	const char *named = getenv("BANGER_JAIL_BASE");
+
+	return named && named[0] == '/' ? named : JAIL_BASE;
+}
+
 static enum err open_all(struct daemon *d, struct why *why)
 {
 	struct house_world hw = { now_cb, wake_at_cb, d };
@@ -219,12 +240,15 @@ static enum err open_all(struct daemon *d, struct why *why)
 	if (e)
 		return e;
 	world_on_store_broken(d->world, store_broke_cb, d);
+	if (d->system)
+		find_helper(d);
 	d->env = (struct env){ .world = d->world,
 		.config = &d->conf.v,
 		.mode = d->system ? mode_system : mode_user,
 		.listener = d->listener_fd,
 		.state_dir = d->state.path,
 		.runtime_dir = d->runtime.path,
+		.jail_base = jail_base(),
 		.started_ms = world_now_ms(d->world),
 		.listening = listening_cb,
 		.stop = stop_cb,

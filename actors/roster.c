@@ -4,13 +4,15 @@
  */
 #include "actors/roster.h"
 
-extern const struct actor_class store_actor, image_actor, kernel_actor, dns_actor, vm_actor,
-	gate_actor;
+extern const struct actor_class store_actor, image_actor, kernel_actor, priv_actor, net_actor,
+	dns_actor, vm_actor, gate_actor;
 
 static const struct actor_class *const classes[ACTOR_COUNT] = {
 	[STORE_ACTOR] = &store_actor,
 	[IMAGE_ACTOR] = &image_actor,
 	[KERNEL_ACTOR] = &kernel_actor,
+	[PRIV_ACTOR] = &priv_actor,
+	[NET_ACTOR] = &net_actor,
 	[DNS_ACTOR] = &dns_actor,
 	[VM_ACTOR] = &vm_actor,
 	[GATE_ACTOR] = &gate_actor,
@@ -74,8 +76,36 @@ static const struct route routes[] = {
 	R(image_drop, IMAGE_BIT, VM_BIT),
 	R(kernel_hold, KERNEL_BIT, VM_BIT),
 	R(kernel_drop, KERNEL_BIT, VM_BIT),
-	R(store_write, STORE_BIT, SERVES_CLIENTS),
-	R(store_scan, STORE_BIT, SERVES_CLIENTS),
+	R(store_write, STORE_BIT, KEEPS_RECORDS),
+	R(store_scan, STORE_BIT, KEEPS_RECORDS),
+	R(net_settle, NET_BIT, VM_BIT),
+	R(net_lease, NET_BIT, VM_BIT),
+	R(net_release, NET_BIT, VM_BIT),
+	R(net_status, NET_BIT, GATE_BIT),
+	/* who may ask root for what: the network's things */
+	R(priv_ensure_bridge, PRIV_BIT, NET_BIT),
+	R(priv_create_tap, PRIV_BIT, NET_BIT),
+	R(priv_delete_tap, PRIV_BIT, NET_BIT),
+	R(priv_ensure_nat, PRIV_BIT, NET_BIT),
+	R(priv_sync_resolver_routing, PRIV_BIT, NET_BIT),
+	R(priv_clear_resolver_routing, PRIV_BIT, NET_BIT),
+	/* ... disks */
+	R(priv_create_dm_snapshot, PRIV_BIT, VM_BIT),
+	R(priv_cleanup_dm_snapshot, PRIV_BIT, VM_BIT),
+	R(priv_remove_dm_snapshot, PRIV_BIT, VM_BIT),
+	R(priv_dm_status, PRIV_BIT, VM_BIT),
+	R(priv_fsck_snapshot, PRIV_BIT, VM_BIT),
+	R(priv_read_ext4_file, PRIV_BIT, VM_BIT),
+	R(priv_write_ext4_files, PRIV_BIT, VM_BIT),
+	/* ... and VMMs */
+	R(priv_launch_vmm, PRIV_BIT, VM_BIT),
+	R(priv_kill_process, PRIV_BIT, VM_BIT),
+	R(priv_signal_process, PRIV_BIT, VM_BIT),
+	R(priv_connect_vmm, PRIV_BIT, VM_BIT),
+	R(priv_cleanup_jailer_chroot, PRIV_BIT, VM_BIT),
+	R(priv_ensure_socket_access, PRIV_BIT, VM_BIT),
+	/* which build it is, for whoever is asked how things are */
+	R(priv_ping, PRIV_BIT, NET_BIT | GATE_BIT),
 };
 
 enum err roster_house(

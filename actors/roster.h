@@ -14,6 +14,8 @@ enum actor_index {
 	STORE_ACTOR,
 	IMAGE_ACTOR,
 	KERNEL_ACTOR,
+	PRIV_ACTOR,
+	NET_ACTOR,
 	DNS_ACTOR,
 	VM_ACTOR,
 	GATE_ACTOR,
@@ -24,10 +26,13 @@ enum {
 	STORE_BIT = 1 << STORE_ACTOR,
 	IMAGE_BIT = 1 << IMAGE_ACTOR,
 	KERNEL_BIT = 1 << KERNEL_ACTOR,
+	PRIV_BIT = 1 << PRIV_ACTOR,
+	NET_BIT = 1 << NET_ACTOR,
 	DNS_BIT = 1 << DNS_ACTOR,
 	VM_BIT = 1 << VM_ACTOR,
 	GATE_BIT = 1 << GATE_ACTOR,
-	SERVES_CLIENTS = IMAGE_BIT | KERNEL_BIT | VM_BIT
+	SERVES_CLIENTS = IMAGE_BIT | KERNEL_BIT | VM_BIT,
+	KEEPS_RECORDS = SERVES_CLIENTS | NET_BIT
 };
 
 /*
@@ -42,6 +47,7 @@ struct env {
 	enum mode mode;
 	int listener; /* a listening socket that was handed over, or -1 */
 	const char *state_dir, *runtime_dir; /* absolute */
+	const char *jail_base; /* the root helper's, in system mode */
 	uint64_t started_ms; /* monotonic */
 	/* The gate listens (why NULL), or cannot. */
 	void (*listening)(void *ctx, const struct why *why);

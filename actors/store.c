@@ -38,6 +38,7 @@ static const struct shape *const record_shapes[store_table_COUNT] = {
 	[store_table_image] = &shape_image_record,
 	[store_table_kernel] = &shape_kernel_record,
 	[store_table_flow] = &shape_flow_record,
+	[store_table_lease] = &shape_lease_record,
 };
 
 /* ---- letters in ---- */

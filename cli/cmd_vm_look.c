@@ -147,6 +147,9 @@ static void show_one(struct cli *c, const struct vm_shown *s)
 	line_text(c, "memory", "%s", text);
 	show_size(text, sizeof(text), s->vm.disk);
 	line_text(c, "disk", "%s", text);
+	if (s->vm.has_cow_used && s->vm.cow_size)
+		line_text(c, "root fill", "%llu%%",
+			(unsigned long long)(s->vm.cow_used * 100 / s->vm.cow_size));
 	show_time(text, sizeof(text), s->vm.created);
 	line_text(c, "created", "%s", text);
 	if (s->vm.has_uptime_ms) {

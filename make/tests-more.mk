@@ -45,6 +45,7 @@ UNIT_OBJS_hybrid := $(call objs,runtime/vmm)
 UNIT_OBJS_fc_api := $(O)/obj/actors/vm/fc_api.o
 UNIT_LIBS_fc_api := -ljansson
 UNIT_OBJS_qemu_args := $(call objs,runtime/vmm)
+UNIT_OBJS_addresses := $(O)/obj/actors/net/addresses.o
 UNIT_OBJS_tree := $(call objs,runtime/tree)
 
 TORTURE_OBJS_kv := $(call objs,runtime/kv)

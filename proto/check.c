@@ -175,6 +175,35 @@ const char *check_cidr(const char *s, size_t n)
 	return "must be an IPv4 address with prefix length, like 10.0.2.15/24";
 }
 
+bool parse_subnet(const char *s, size_t n, uint32_t *net, unsigned *bits)
+{
+	return parse_cidr(s, n, net, bits) && *bits >= 16 && *bits <= 30 &&
+	       (*net & ~(~0u << (32 - *bits))) == 0;
+}
+
+/* Not where a host's own or nobody's addresses are. */
+const char *check_subnet(const char *s, size_t n)
+{
+	unsigned bits;
+	uint32_t net;
+
+	if (!parse_subnet(s, n, &net, &bits))
+		return "must be an IPv4 network with a prefix of 16 to 30 and no bits behind it, "
+		       "like 10.87.48.0/20";
+	if (net >> 24 == 0 || net >> 24 == 127 || net >> 28 >= 14 || net >> 16 == 0xa9fe)
+		return "must be of addresses that machines can have (not 0/8, 127/8, 169.254/16, "
+		       "224/4 or 240/4)";
+	return NULL;
+}
+
+const char *check_mac(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (i % 3 == 2 ? s[i] != ':' : !strchr("0123456789abcdef", s[i]))
+			return "must be six pairs of lower-case hex digits with colons between";
+	return NULL;
+}
+
 static bool parse_port(const char *s, size_t n, uint16_t *ret)
 {
 	char digits[8];

@@ -9,7 +9,7 @@
 
 type_check check_env, check_abs_path, check_rel_path, check_vm_id, check_vm_name, check_vm_ref,
 	check_image_name, check_kernel_name, check_digest, check_user, check_term, check_signal,
-	check_cidr, check_ipv4, check_publish, check_ssh_key, check_local;
+	check_cidr, check_subnet, check_mac, check_ipv4, check_publish, check_ssh_key, check_local;
 /* check_priv.c: what root acts on */
 type_check check_printable, check_disk_id, check_bridge_name, check_tap_name, check_resolver,
 	check_loop_dev, check_dm_name, check_dm_dev, check_dm_target, check_any_loop_dev,
@@ -29,6 +29,9 @@ void guest_mac(uint32_t addr, uint8_t out[6]);
 
 /* ADDR/BITS; the address in host byte order, its host bits kept. */
 bool parse_cidr(const char *s, size_t n, uint32_t *addr, unsigned *bits);
+
+/* Prefix 16 to 30, no host bits: addresses for machines, a bridge and nothing else. */
+bool parse_subnet(const char *s, size_t n, uint32_t *net, unsigned *bits);
 
 /* 127.A.B.C:PORT. */
 bool parse_local(const char *s, uint32_t *addr, uint16_t *port);

@@ -129,6 +129,9 @@ static void place(const struct machine *m, struct arena *a, struct fc_machine *x
 			.unsafe = m->r.rm };
 	}
 	x->disks_n = files.n - 2;
+	if (m->net.tap[0])
+		x->nics[x->nics_n++] =
+			(struct fc_nic){ .id = "net", .tap = m->net.tap, .mac = m->net.mac };
 }
 
 static enum err plan(struct fc *f, struct fc_version v, struct why *why)

@@ -14,13 +14,12 @@ enum {
 	KVM_TRIAL_MS = 20000
 };
 
-static uint64_t late_name(const struct machine *m, const struct flow *f)
+uint64_t vm_late_name(const struct machine *m, const struct flow *f)
 {
 	return (uint64_t)m->serial << 32 | flow_ticket(f);
 }
 
-/* The machine whose flow still waits with that ticket; NULL when the answer is too late. */
-static struct machine *awaited(struct vmd *v, uint64_t ctx)
+struct machine *vm_awaited(struct vmd *v, uint64_t ctx)
 {
 	struct machine *m = machine_by_serial(v, (uint32_t)(ctx >> 32));
 
@@ -40,7 +39,7 @@ static void hold_answered(struct machine *m, uint64_t ctx, const struct why *why
 static void image_held(void *state, uint64_t ctx, const struct why *why, const void *result,
 	struct arena *arena UNUSED)
 {
-	struct machine *m = awaited(state, ctx);
+	struct machine *m = vm_awaited(state, ctx);
 
 	if (!m)
 		return;
@@ -52,7 +51,7 @@ static void image_held(void *state, uint64_t ctx, const struct why *why, const v
 static void kernel_held(void *state, uint64_t ctx, const struct why *why, const void *result,
 	struct arena *arena UNUSED)
 {
-	struct machine *m = awaited(state, ctx);
+	struct machine *m = vm_awaited(state, ctx);
 
 	if (!m)
 		return;
@@ -76,15 +75,15 @@ static enum flow_said take_image(void *owner UNUSED, struct flow *f)
 		kernel.kernel = m->r.kernel ? m->r.kernel : m->v->env->config->default_kernel;
 	}
 	m->holds_due = 2;
-	ask(m->v->me, LETTER_image_hold, &image, HOLD_MS, image_held, late_name(m, f));
-	ask(m->v->me, LETTER_kernel_hold, &kernel, HOLD_MS, kernel_held, late_name(m, f));
+	ask(m->v->me, LETTER_image_hold, &image, HOLD_MS, image_held, vm_late_name(m, f));
+	ask(m->v->me, LETTER_kernel_hold, &kernel, HOLD_MS, kernel_held, vm_late_name(m, f));
 	return FLOW_WAIT;
 }
 
 static void dropped(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
 	struct arena *arena UNUSED)
 {
-	struct machine *m = awaited(state, ctx);
+	struct machine *m = vm_awaited(state, ctx);
 
 	if (m)
 		hold_answered(m, ctx, why);
@@ -96,8 +95,8 @@ static enum flow_said release_image(void *owner UNUSED, struct flow *f)
 	struct image_drop drop = { m->id };
 
 	m->holds_due = 2;
-	ask(m->v->me, LETTER_image_drop, &drop, HOLD_MS, dropped, late_name(m, f));
-	ask(m->v->me, LETTER_kernel_drop, &drop, HOLD_MS, dropped, late_name(m, f));
+	ask(m->v->me, LETTER_image_drop, &drop, HOLD_MS, dropped, vm_late_name(m, f));
+	ask(m->v->me, LETTER_kernel_drop, &drop, HOLD_MS, dropped, vm_late_name(m, f));
 	return FLOW_WAIT;
 }
 
@@ -129,7 +128,7 @@ enum flow_said vm_remove_disks(struct machine *m)
 
 static enum flow_said drop_disks(void *owner UNUSED, struct flow *f)
 {
-	return layer_stop(f->subject, f) ? FLOW_WAIT : vm_remove_disks(f->subject);
+	return layer_stop(f->subject, f) ? FLOW_WAIT : dm_drop(f->subject, flow_ticket(f));
 }
 
 /* ---- machine ---- */
@@ -173,7 +172,9 @@ static enum flow_said end_vmm(void *owner UNUSED, struct flow *f)
 	if (m->child || jail_gives_up(m))
 		return await_end(m, f);
 	machine_dir(m, dir, sizeof(dir), "");
-	return world_remove(m->v->world, RUNTIME, dir, &why) ? FLOW_FAILED : FLOW_DONE;
+	if (world_remove(m->v->world, RUNTIME, dir, &why))
+		return FLOW_FAILED;
+	return jail_empty(m, f);
 }
 
 /* ---- boot: until the agent says hello ---- */
@@ -249,7 +250,7 @@ static enum flow_said meet_agent(void *owner UNUSED, struct flow *f)
 static void name_told(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
 	struct arena *arena UNUSED)
 {
-	struct machine *m = awaited(state, ctx);
+	struct machine *m = vm_awaited(state, ctx);
 
 	if (m && why)
 		flow_fail(&m->flow, (uint32_t)ctx, why);
@@ -261,7 +262,7 @@ static enum flow_said publish_name(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
 
-	return machine_name_up(m, name_told, late_name(m, f)) ? FLOW_WAIT : FLOW_DONE;
+	return machine_name_up(m, name_told, vm_late_name(m, f)) ? FLOW_WAIT : FLOW_DONE;
 }
 
 static enum flow_said withdraw_name(void *owner UNUSED, struct flow *f)
@@ -322,15 +323,18 @@ static enum flow_said note_stopped(void *owner UNUSED, struct flow *f)
 /* ---- tables ---- */
 
 static const struct flow_step create_steps[] = {
-	{ "image", take_image, release_image, 2 },
+	{ "image", take_image, release_image, 3 },
 	{ "disk", make_disks, drop_disks, 0 },
+	{ "network", vm_lease_address, vm_return_address, 0 },
 	{ "machine", launch_vmm, end_vmm, 0 },
 	{ "boot", await_hello, NULL, 3 },
 	{ "agent", meet_agent, NULL, 0 },
 	{ "name", publish_name, withdraw_name, 0 },
 };
 static const struct flow_step start_steps[] = {
-	{ "image", take_image, NULL, 2 },
+	{ "image", take_image, NULL, 4 },
+	{ "disk", dm_ready, NULL, 0 },
+	{ "network", vm_lease_address, NULL, 0 }, /* it keeps its address while it is stopped */
 	{ "machine", launch_vmm, end_vmm, 0 },
 	{ "boot", await_hello, NULL, 3 },
 	{ "agent", meet_agent, NULL, 0 },
@@ -342,7 +346,8 @@ static const struct flow_step stop_steps[] = {
 	{ "note", note_stopped, NULL, 0 },
 };
 static const struct flow_step delete_steps[] = {
-	{ "end", end_vmm, NULL, 3 },
+	{ "end", end_vmm, NULL, 4 },
+	{ "network", vm_return_address, NULL, 0 },
 	{ "disk", drop_disks, NULL, 0 },
 	{ "image", release_image, NULL, 0 },
 };

@@ -8,7 +8,14 @@
 #include "actors/vm/vm.h"
 #include "base/log.h"
 
-enum { LAUNCH_MS = 60000, DIAL_MS = 15000, END_MS = 15000, DISKS_MAX = 3 };
+enum {
+	LAUNCH_MS = 60000,
+	DIAL_MS = 15000,
+	END_MS = 15000,
+	CLEAN_MS = 120000,
+	AGAIN_MS = 1000,
+	DISKS_MAX = 3
+};
 
 static uint64_t with_serial(const struct machine *m, uint32_t low)
 {
@@ -25,14 +32,27 @@ static const char *state_path(struct machine *m, struct arena *a, const char *pa
 
 /* ---- end ---- */
 
+static void end_again(void *ctx)
+{
+	struct machine *m = ctx;
+
+	if (m->child)
+		jail_end(m);
+}
+
+/* The helper may be away; what it does not know has ended, or never was a VMM. */
 static void kill_said(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
 	struct arena *arena UNUSED)
 {
-	struct machine *m = machine_by_serial(state, (uint32_t)(ctx >> 32));
+	struct vmd *v = state;
+	struct machine *m = machine_by_serial(v, (uint32_t)(ctx >> 32));
 
-	if (why && why->code != ERR_not_found)
-		log_line(LOG_WARN, "vm", "the helper did not end a vmm", "vm", m ? m->id : "?",
-			"why", why->text, NULL);
+	if (!why || why->code == ERR_not_found || why->code == ERR_not_owned)
+		return;
+	log_line(LOG_WARN, "vm", "the helper did not end a vmm", "vm", m ? m->id : "?", "why",
+		why->text, NULL);
+	if (m && m->child)
+		world_timer(v->world, &m->kill_again, AGAIN_MS, end_again, m);
 }
 
 static void end_process(struct vmd *v, uint64_t ctx, uint64_t pid)
@@ -47,7 +67,33 @@ void jail_end(struct machine *m)
 	end_process(m->v, with_serial(m, 0), (uint64_t)child_pid(m->child));
 }
 
+/* ---- the jail ---- */
+
+static void clean(struct machine *m, answer_fn *fn, uint64_t ctx)
+{
+	char path[1100];
+	struct priv_chroot q = { path };
+
+	snprintf(path, sizeof(path), "%s/%s/%s", m->v->env->jail_base, m->driver->name, m->id);
+	ask(m->v->me, LETTER_priv_cleanup_jailer_chroot, &q, CLEAN_MS, fn, ctx);
+}
+
+static void cleaned(void *state UNUSED, uint64_t ctx UNUSED, const struct why *why,
+	const void *result UNUSED, struct arena *arena UNUSED)
+{
+	if (why) /* the helper's next start, or the machine's, finds it */
+		log_line(LOG_WARN, "vm", "jail left behind", "why", why->text, NULL);
+}
+
+void jail_clean(struct machine *m)
+{
+	if (vmm_by_helper(m->v))
+		clean(m, cleaned, with_serial(m, 0));
+}
+
 /* ---- launch ---- */
+
+static enum err ask_launch(struct machine *m, struct why *why);
 
 bool jail_gives_up(struct machine *m)
 {
@@ -74,34 +120,93 @@ static enum err take_process(struct machine *m, const struct priv_launched *l, s
 	return e;
 }
 
-static void launched(void *state, uint64_t ctx, const struct why *why, const void *result,
+/* Nobody knows whether it was launched: the helper went away before it said so. */
+static bool find_stray(struct machine *m)
+{
+	struct child *child;
+	char needle[32];
+
+	vmm_needle(m, needle);
+	if (m->child || world_adopt(m->v->world, 0, 0, needle, vmm_exited, m, &child, NULL))
+		return false;
+	log_line(LOG_INFO, "vm", "found a vmm whose launch was not answered", "vm", m->id, NULL);
+	machine_vmm_started(m, child);
+	return true;
+}
+
+/*
+ * A launch that an earlier daemon asked for may come late: then its VMM lives in the jail that is
+ * to go, and goes first.
+ */
+static void emptied(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
 	struct arena *arena UNUSED)
 {
+	struct machine *m = vm_awaited(state, ctx);
+
+	if (!m)
+		return;
+	if (why && find_stray(m)) {
+		m->wants_end = true;
+		m->ended_ticket = (uint32_t)ctx;
+		jail_end(m);
+	} else if (why) {
+		flow_fail(&m->flow, (uint32_t)ctx, why);
+	} else {
+		flow_done(&m->flow, (uint32_t)ctx);
+	}
+}
+
+enum flow_said jail_empty(struct machine *m, struct flow *f)
+{
+	if (!vmm_by_helper(m->v))
+		return FLOW_DONE;
+	clean(m, emptied, vm_late_name(m, f));
+	return FLOW_WAIT;
+}
+
+/* The flow goes back already, and perhaps waits for this: then for the process's end. */
+static void launched_in_vain(struct vmd *v, uint64_t ctx, struct machine *m, const struct why *why,
+	const struct priv_launched *l)
+{
+	struct why bad;
+	bool lives = m && m->wants_end && (why ? find_stray(m) : take_process(m, l, &bad) == OK);
+
+	if (lives) {
+		jail_end(m);
+		return;
+	}
+	if (!why)
+		unwanted(v, ctx, l);
+	if (m && m->wants_end) {
+		m->wants_end = false;
+		flow_done(&m->flow, m->ended_ticket);
+	}
+}
+
+static void cleaned_for_launch(void *state, uint64_t ctx, const struct why *why,
+	const void *result UNUSED, struct arena *arena UNUSED)
+{
 	struct machine *m = machine_by_serial(state, (uint32_t)(ctx >> 32));
-	const struct priv_launched *l = result;
-	bool wanted = m && m->launch_wanted;
 	struct why bad;
 
-	if (m)
-		m->launch_due = m->launch_wanted = false;
-	if (!wanted) {
-		if (!why)
-			unwanted(state, ctx, l);
-		if (m && m->wants_end) { /* the end waited for this */
-			m->wants_end = false;
-			flow_done(&m->flow, m->ended_ticket);
-		}
+	if (!m)
+		return;
+	if (m->launch_wanted && !why && ask_launch(m, &bad) == OK)
+		return;
+	m->launch_due = false;
+	if (!m->launch_wanted) {
+		fail(&bad, ERR_cancelled, "it was not launched");
+		launched_in_vain(state, ctx, m, &bad, NULL);
 		return;
 	}
-	if (why) {
-		machine_launched(m, why);
-		return;
-	}
-	if (take_process(m, l, &bad)) {
-		end_process(state, ctx, l->pid);
-		machine_launched(m, &bad);
-		return;
-	}
+	m->launch_wanted = false;
+	machine_launched(m, why ? why : &bad);
+}
+
+static void running(struct machine *m)
+{
+	struct why bad;
+
 	switch (m->driver->connect(m, true, &bad)) {
 	case FLOW_DONE:
 		machine_launched(m, NULL);
@@ -111,6 +216,35 @@ static void launched(void *state, uint64_t ctx, const struct why *why, const voi
 		break;
 	case FLOW_WAIT:
 		break;
+	}
+}
+
+static void launched(void *state, uint64_t ctx, const struct why *why, const void *result,
+	struct arena *arena UNUSED)
+{
+	struct machine *m = machine_by_serial(state, (uint32_t)(ctx >> 32));
+	const struct priv_launched *l = result;
+	bool wanted = m && m->launch_wanted;
+	struct why bad;
+
+	if (wanted && why && why->code == ERR_exists && !m->jail_cleaned) {
+		m->jail_cleaned = true;
+		clean(m, cleaned_for_launch, with_serial(m, 0));
+		return;
+	}
+	if (m)
+		m->launch_due = m->launch_wanted = false;
+	if (!wanted) {
+		launched_in_vain(state, ctx, m, why, l);
+	} else if (why) {
+		if (why->code == ERR_unavailable)
+			find_stray(m); /* the step's undo ends it */
+		machine_launched(m, why);
+	} else if (take_process(m, l, &bad)) {
+		end_process(state, ctx, l->pid);
+		machine_launched(m, &bad);
+	} else {
+		running(m);
 	}
 }
 
@@ -125,7 +259,7 @@ static void add_disk(struct machine *m, struct priv_disk *d, const char *id, con
 }
 
 static enum err fill(struct machine *m, struct priv_launch *q, struct priv_disk disks[DISKS_MAX],
-	struct arena *a, struct why *why)
+	const char **tap, struct arena *a, struct why *why)
 {
 	char path[64];
 	bool placed = true;
@@ -143,6 +277,9 @@ static enum err fill(struct machine *m, struct priv_launch *q, struct priv_disk 
 		add_disk(m, &disks[2], "modules", m->boot.modules, true, a);
 	q->disks.v = disks;
 	q->disks.n = m->boot.modules[0] ? 3 : 2;
+	*tap = m->net.tap;
+	q->taps.v = tap;
+	q->taps.n = m->net.tap[0] != '\0';
 	for (uint32_t i = 0; i < q->disks.n; i++)
 		placed &= disks[i].path || disks[i].dm_dev;
 	if (!placed || !q->kernel_path || !q->initrd_path)
@@ -150,19 +287,27 @@ static enum err fill(struct machine *m, struct priv_launch *q, struct priv_disk 
 	return m->driver->ask_helper(m, q, a, why);
 }
 
-enum flow_said jail_launch(struct machine *m, struct why *why)
+static enum err ask_launch(struct machine *m, struct why *why)
 {
 	struct arena a = { .max = 64 * KiB };
 	struct priv_disk disks[DISKS_MAX];
 	struct priv_launch q = { .vm_id = m->id };
-	enum err e = fill(m, &q, disks, &a, why);
+	const char *tap;
+	enum err e = fill(m, &q, disks, &tap, &a, why);
 
-	if (!e) {
-		m->launch_due = m->launch_wanted = true;
+	if (!e)
 		ask(m->v->me, LETTER_priv_launch_vmm, &q, LAUNCH_MS, launched, with_serial(m, 0));
-	}
 	arena_done(&a);
-	return e ? FLOW_FAILED : FLOW_WAIT;
+	return e;
+}
+
+enum flow_said jail_launch(struct machine *m, struct why *why)
+{
+	if (ask_launch(m, why))
+		return FLOW_FAILED;
+	m->launch_due = m->launch_wanted = true;
+	m->jail_cleaned = false;
+	return FLOW_WAIT;
 }
 
 /* ---- ways to its sockets ---- */

@@ -1,6 +1,6 @@
 /*
  * layer.c - a machine's own disks over its image's shared ones: qcow2, reflink or copy behind one
- * interface (row B7). dm comes with the root helper.
+ * interface (row B7). dm, by the root helper, is in layer_dm.c; its work disk is made here.
  */
 #include "actors/shared/job.h"
 #include "actors/vm/vm.h"
@@ -13,14 +13,25 @@ static const struct {
 	[layer_qcow2] = { "root.qcow2", "work.qcow2" },
 	[layer_reflink] = { "root.raw", "work.raw" },
 	[layer_copy] = { "root.raw", "work.raw" },
+	[layer_dm] = { "root.cow", "work.raw" },
 };
 
-enum err layer_choose(enum layer *layer, struct why *why)
+enum err layer_choose(struct vmd *v, enum layer *layer, struct why *why)
 {
+	bool system = v->env->mode == mode_system;
+	struct host_facts host;
+
+	world_host_facts(v->world, &host);
 	if (*layer == layer_auto)
-		*layer = layer_qcow2;
+		*layer = system ? layer_dm : layer_qcow2;
 	if (*layer != layer_dm)
 		return OK;
+	if (system && host.device_mapper)
+		return OK;
+	if (system) {
+		fail_field(why, ERR_unsupported, "layer", "this host has no device-mapper");
+		return fail_hint(why, "modprobe dm_snapshot, or use copy");
+	}
 	fail_field(why, ERR_unsupported, "layer",
 		"layer dm needs the root helper of a system install");
 	return fail_hint(why, "use qcow2, reflink or copy");
@@ -49,11 +60,16 @@ static void copied(void *ctx, const struct why *why, const void *result UNUSED)
 
 	m->copy = NULL;
 	if (m->flow.undoing || m->flow.kind->forward_only) { /* layer_stop ended it: go on there */
-		if (vm_remove_disks(m) == FLOW_DONE)
+		switch (dm_drop(m, m->copy_ticket)) {
+		case FLOW_DONE:
 			flow_done(&m->flow, m->copy_ticket);
-		else
+			return;
+		case FLOW_FAILED:
 			flow_fail(&m->flow, m->copy_ticket, &bad);
-		return;
+			return;
+		case FLOW_WAIT:
+			return;
+		}
 	}
 	if (!why && m->copies_done == 1) {
 		machine_dir(m, path, sizeof(path), leaves[layer_copy].work);
@@ -64,6 +80,8 @@ static void copied(void *ctx, const struct why *why, const void *result UNUSED)
 		why = &bad;
 	if (why)
 		flow_fail(&m->flow, m->copy_ticket, why);
+	else if (m->copies_done == 2 && m->r.layer == layer_dm)
+		dm_make(m, m->copy_ticket);
 	else if (m->copies_done == 2)
 		flow_done(&m->flow, m->copy_ticket);
 }
@@ -91,12 +109,13 @@ static enum err copy_next(struct machine *m, struct why *why)
 	return job_start(&spec, &user, m, &m->copy, why);
 }
 
-static enum flow_said copy_begin(struct machine *m, struct flow *f)
+/* From the root disk on, or (done 1) of the work disk alone. */
+static enum flow_said copy_begin(struct machine *m, struct flow *f, unsigned done)
 {
 	char dir[64];
 
 	machine_dir(m, dir, sizeof(dir), "");
-	m->copies_done = 0;
+	m->copies_done = done;
 	m->copy_ticket = flow_ticket(f);
 	if (world_give(m->v->world, STATE, dir, &f->why) || copy_next(m, &f->why))
 		return FLOW_FAILED;
@@ -143,6 +162,22 @@ static enum err check_size(const struct machine *m, uint64_t seed, struct why *w
 	return fail_hint(why, "ask for `--disk %s` or more", least);
 }
 
+/* The work disk is the machine's alone, and raw: by reflink where that works. */
+static enum flow_said make_for_dm(struct machine *m, struct flow *f)
+{
+	enum err e = dm_make_file(m, &f->why);
+
+	if (e)
+		return FLOW_FAILED;
+	e = make_one(m, leaves[layer_dm].work, m->boot.work, m->r.disk, &f->why);
+	if (e == ERR_unsupported)
+		return copy_begin(m, f, 1);
+	if (e)
+		return FLOW_FAILED;
+	dm_make(m, flow_ticket(f));
+	return FLOW_WAIT;
+}
+
 enum flow_said layer_make(struct machine *m, struct flow *f)
 {
 	uint64_t seed, used;
@@ -152,7 +187,9 @@ enum flow_said layer_make(struct machine *m, struct flow *f)
 		return FLOW_FAILED;
 	m->r.disk = (m->r.disk + 511) & ~(uint64_t)511;
 	if (m->r.layer == layer_copy)
-		return copy_begin(m, f);
+		return copy_begin(m, f, 0);
+	if (m->r.layer == layer_dm)
+		return make_for_dm(m, f);
 	if (make_one(m, leaves[m->r.layer].root, m->boot.root, m->boot.root_size, &f->why) ||
 		make_one(m, leaves[m->r.layer].work, m->boot.work, m->r.disk, &f->why)) {
 		if (f->why.code == ERR_unsupported)

@@ -145,6 +145,7 @@ void machine_free(struct machine *m)
 	logs_end(m);
 	flow_stop(&m->flow);
 	world_timer_stop(&m->patience);
+	world_timer_stop(&m->kill_again);
 	job_free(m->copy);
 	child_free(m->child);
 	drop_use(m);
@@ -296,8 +297,10 @@ void machine_info(struct machine *m, bool disks, struct vm_info *ret)
 	}
 	if (!disks)
 		return;
-	static const char *const leaves[] = { "root.qcow2", "work.qcow2", "root.raw", "work.raw" };
+	static const char *const leaves[] = { "root.qcow2", "work.qcow2", "root.raw", "work.raw",
+		"root.cow" };
 
+	ret->has_cow_size = ret->has_cow_used = machine_fill(m, &ret->cow_size, &ret->cow_used);
 	ret->has_disk_used = true;
 	for (size_t i = 0; i < COUNT(leaves); i++) {
 		machine_dir(m, path, sizeof(path), leaves[i]);
@@ -411,6 +414,8 @@ void machine_vmm_started(struct machine *m, struct child *child)
 	m->started_ms = world_now_ms(m->v->world);
 	m->r.started = world_unix_ms(m->v->world);
 	m->r.has_started = true;
+	m->r.unclean = m->r.has_unclean = true; /* until its guest has ended by itself */
+	dm_watch_fill(m);
 }
 
 void machine_vmm_end(struct machine *m)
@@ -427,6 +432,12 @@ static const char *reason_of(const struct machine *m)
 	return m->guest_down ? "guest_shutdown" : "vmm_died";
 }
 
+/* Its guest did not unmount what it had mounted. */
+static bool ended_badly(const struct machine *m)
+{
+	return !(m->guest_down || m->guest_reset) || str_eq(reason_of(m), "guest_panic");
+}
+
 /* Runtime files go with the VMM; the record says so. */
 void machine_vmm_gone(struct machine *m)
 {
@@ -438,6 +449,7 @@ void machine_vmm_gone(struct machine *m)
 	m->child = NULL;
 	m->r.has_pid = m->r.has_pid_start = false;
 	m->r.boot_id = NULL;
+	jail_clean(m);
 	machine_dir(m, path, sizeof(path), "");
 	if (world_remove(m->v->world, RUNTIME, path, &why))
 		log_line(LOG_WARN, "vm", "sockets left behind", "vm", m->id, "why", why.text, NULL);
@@ -465,6 +477,7 @@ void machine_vmm_ended(struct machine *m, int status)
 	/* an end that was asked for says nothing about the guest */
 	reason = m->wants_end || m->flow.undoing ? "stopped" : reason_of(m);
 	machine_set_reason(m, reason);
+	m->r.unclean = m->r.unclean && ended_badly(m);
 	log_line(LOG_INFO, "vm", "vmm ended", "vm", m->id, "name", m->name, "reason", reason,
 		"status", log_u64((uint64_t)(status & 0xffff)).s, NULL);
 	fail(&why, ERR_vmm_failed, "the machine's process ended (%s) before its agent answered",

@@ -62,7 +62,9 @@ static void told(void *state UNUSED, uint64_t ctx UNUSED, const struct why *why,
 
 bool machine_name_up(struct machine *m, answer_fn *fn, uint64_t ctx)
 {
-	struct dns_publish p = { .name = m->name, .address = m->r.address };
+	struct dns_publish p = { .name = m->name,
+		.address = m->r.address,
+		.subnet = machine_leases(m) ? m->v->env->config->subnet : NULL };
 
 	if (!m->r.address)
 		return false;

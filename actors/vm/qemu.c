@@ -66,8 +66,7 @@ void kernel_line(struct machine *m, struct buf *b)
 		buf_fmt(b, " banger.uid=%llu banger.gid=%llu",
 			(unsigned long long)m->use->facts.uid,
 			(unsigned long long)m->use->facts.gid);
-	if (m->r.net == net_nat)
-		buf_str(b, " banger.ip=10.0.2.15/24 banger.gw=10.0.2.2 banger.dns=10.0.2.3");
+	machine_network_words(m, b);
 }
 
 static const char *state_path(struct machine *m, struct arena *a, const char *path)

@@ -111,6 +111,8 @@ static bool take_back(struct machine *m)
 	}
 	log_line(LOG_INFO, "vm", "taken back", "vm", m->id, "name", m->name, "pid",
 		log_u64(m->r.pid).s, NULL);
+	machine_mend_network(m);
+	dm_watch_fill(m);
 	if (m->r.image_id)
 		ask(m->v->me, LETTER_image_hold, &hold, HOLD_MS, held, m->serial);
 	return true;
@@ -252,6 +254,8 @@ static void settle_all(struct load *load)
 	struct link *l, *next;
 
 	sweep(v);
+	dm_sweep(v);
+	vm_settle_network(v);
 	for (uint32_t i = 0; i < load->open_n; i++) {
 		struct machine *m = machine_find(v, load->open[i].vm);
 

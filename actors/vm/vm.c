@@ -265,7 +265,9 @@ static void on_show(void *state, const struct letter *l, const void *body)
 	machine_dir(m, dir, sizeof(dir), "");
 	if (world_path(v->world, STATE, dir, path, sizeof(path), NULL) == OK)
 		s.dir = path;
-	if (m->r.net == net_nat)
+	if (machine_leases(m))
+		s.address = m->net.address[0] ? m->net.address : NULL;
+	else if (m->r.net == net_nat)
 		s.address = "10.0.2.15/24";
 	s.host_address = m->r.address;
 	answer(v->me, l->reply, &s);
@@ -468,6 +470,7 @@ static void vm_close(void *state)
 		free(w);
 	}
 	op_forget_all(v);
+	world_timer_stop(&v->fills);
 	vm_load_done(v);
 	free(v->in_order);
 	table_done(&v->by_id);

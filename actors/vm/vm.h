@@ -23,6 +23,8 @@ enum {
 	MACHINES_MAX = 4096,
 	OPS_MAX = 4096, /* running and remembered */
 	OP_KEPT_MS = 600000, /* row B8: a finished operation can be polled for 10 minutes */
+	DM_NAME_BYTES = 24, /* of "fc-rootfs-<id>" */
+	DM_DEV_BYTES = 40,
 	SESSIONS_MAX = 256, /* streams of one machine */
 	CONSOLE_TAIL = 4096, /* bytes kept in memory to tell why a guest died */
 	HANGUP_GRACE_MS = 5000, /* row A9: between HUP and KILL */
@@ -49,6 +51,15 @@ struct image_use {
 struct boot_set {
 	char root[64], work[64], vmlinux[64], initramfs[64], modules[64];
 	uint64_t root_size;
+};
+
+/*
+ * What the net actor gave a machine of system mode, known from its start (or the daemon's) on; all
+ * empty otherwise.
+ */
+struct machine_net {
+	char tap[16], address[19], gateway[16], mac[18];
+	char dns[RESOLVERS_MAX * 16]; /* with commas between */
 };
 
 enum op_kind { OP_CREATE, OP_START, OP_STOP, OP_KILL, OP_RESTART, OP_DELETE, OP_KIND_COUNT };
@@ -151,6 +162,8 @@ struct machine {
 	const struct vmm_driver *driver;
 	struct image_use *use;
 	struct boot_set boot;
+	struct machine_net net;
+	unsigned fill_told; /* percent of the root disk's room that were warned about last */
 	struct flow flow;
 	struct op *op; /* what the flow works for; NULL: the daemon itself */
 	struct op *next; /* waits for the flow's end */
@@ -173,6 +186,8 @@ struct machine {
 	void *control; /* the driver's */
 	/* the helper's answer to a launch was not here yet; what it brings is wanted */
 	bool launch_due, launch_wanted;
+	bool jail_cleaned; /* for this launch: one of another time was in its way */
+	struct wtimer kill_again; /* while the helper cannot be asked to end the VMM */
 	uint32_t dials[vmm_channel_COUNT]; /* ways that the helper was asked for, counted */
 	struct console console;
 	struct agent_link link;
@@ -227,6 +242,8 @@ const struct vmm_driver *vmm_of(enum driver id);
 enum err vmm_choose(struct vmd *v, struct vm_record *r, struct why *why);
 bool vmm_by_helper(const struct vmd *v); /* VMMs live in the helper's jails */
 enum flow_said vmm_launch(struct machine *m, struct why *why);
+/* A word of its command line that no other machine's has. */
+void vmm_needle(const struct machine *m, char out[32]);
 enum err vmm_adopt(struct machine *m, struct why *why); /* takes back a running one */
 void vmm_kill(struct machine *m); /* KILL */
 void vmm_exited(void *machine, int status);
@@ -248,6 +265,8 @@ void jail_dial(struct machine *m, enum vmm_channel ch);
 void jail_end(struct machine *m);
 /* A launch is wanted no more. True: its answer is still due, and wants_end is told after it. */
 bool jail_gives_up(struct machine *m);
+void jail_clean(struct machine *m); /* its VMM is gone */
+enum flow_said jail_empty(struct machine *m, struct flow *f); /* it has none, as far as we know */
 
 struct vmd {
 	struct actor *me;
@@ -268,6 +287,8 @@ struct vmd {
 	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
 	struct reply_to counts_due; /* the gate waits for us to be loaded */
 	struct wtimer forget_ops;
+	struct wtimer fills; /* of layer dm, while a machine of it runs */
+	bool fills_watched;
 	char qemu[1024]; /* its program; "" until found */
 	char firecracker[1024]; /* the same */
 	enum { REFLINKS_UNTRIED, REFLINKS_WORK, REFLINKS_FAIL } reflinks; /* beneath STATE */
@@ -314,7 +335,18 @@ bool machine_give_address(struct machine *m); /* in user mode, when it has none;
 bool machine_name_up(struct machine *m, answer_fn *fn, uint64_t ctx);
 void machine_name_down(struct machine *m); /* not named is fine */
 
+/* network.c */
+bool machine_leases(const struct machine *m); /* it has its network from the net actor */
+flow_fn vm_lease_address, vm_return_address;
+void machine_mend_network(struct machine *m); /* it was taken back: its tap and rules, too */
+void vm_settle_network(struct vmd *v); /* leases and taps of no machine end */
+void machine_network_words(const struct machine *m, struct buf *line); /* for the guest's kernel */
+
 /* flows.c */
+/* What an answer that a flow's step waits for is asked for by ... */
+uint64_t vm_late_name(const struct machine *m, const struct flow *f);
+/* ... and the machine whose flow still waits with it; NULL when the answer is too late. */
+struct machine *vm_awaited(struct vmd *v, uint64_t ctx);
 extern const struct flow_kind vm_create_flow, vm_make_flow, vm_start_flow, vm_stop_flow,
 	vm_delete_flow;
 void vm_flow_host_init(struct vmd *v);
@@ -337,10 +369,21 @@ void machine_flow_ended(struct machine *m);
 void machine_delete_for(struct machine *m, struct op *op); /* op may be NULL */
 
 /* layer.c */
-enum err layer_choose(enum layer *layer, struct why *why);
+enum err layer_choose(struct vmd *v, enum layer *layer, struct why *why);
 enum flow_said layer_make(struct machine *m, struct flow *f);
 /* Ends a copy that is under way: true, and the flow is told when it has ended. */
 bool layer_stop(struct machine *m, struct flow *f);
+
+/* layer_dm.c: the root disk as a snapshot that the root helper makes */
+enum err dm_make_file(struct machine *m, struct why *why); /* for the machine's changes */
+void dm_make(struct machine *m, uint32_t ticket); /* ends the flow's step */
+flow_fn dm_ready; /* before a start: there, checked, its work disk as long as wanted */
+enum flow_said dm_drop(struct machine *m, uint32_t ticket); /* with all its files; any layer */
+void dm_sweep(struct vmd *v); /* devices of no machine go */
+void dm_watch_fill(struct machine *m); /* its VMM was started, or taken back */
+void machine_dm_dev(const struct machine *m, char out[DM_DEV_BYTES]);
+/* Room for its root disk's changes, and how much they take; false: another layer. */
+bool machine_fill(struct machine *m, uint64_t *size, uint64_t *used);
 
 /* link.c */
 void link_open(struct machine *m);

@@ -43,15 +43,17 @@ static bool reflinks_work(struct vmd *v)
 static enum err choose_layer(struct vmd *v, struct vm_record *r, struct why *why)
 {
 	bool raw = r->driver == driver_firecracker || vmm_by_helper(v);
+	struct host_facts host;
 
+	world_host_facts(v->world, &host);
 	if (raw && r->layer == layer_qcow2) {
 		fail_field(why, ERR_unsupported, "layer", "driver %s takes no qcow2 disks here",
 			word_of(driver, r->driver));
 		return fail_hint(why, "use --layer reflink or --layer copy");
 	}
-	if (raw && r->layer == layer_auto && !vmm_by_helper(v))
+	if (raw && r->layer == layer_auto && !(vmm_by_helper(v) && host.device_mapper))
 		r->layer = reflinks_work(v) ? layer_reflink : layer_copy;
-	return layer_choose(&r->layer, why);
+	return layer_choose(v, &r->layer, why);
 }
 
 static enum err firecracker_fits(const struct vmd *v, const struct vm_record *r, struct why *why)
@@ -118,14 +120,20 @@ static uint64_t started_ms(const struct machine *m)
 	return now - MIN(now, wall - MIN(m->r.started, wall));
 }
 
+/* A jail's Firecracker is called by the id alone. */
+void vmm_needle(const struct machine *m, char out[32])
+{
+	bool bare = vmm_by_helper(m->v) && m->driver->id == driver_firecracker;
+
+	snprintf(out, 32, "%s%s", bare ? "" : "banger-", m->id);
+}
+
 enum err vmm_adopt(struct machine *m, struct why *why)
 {
 	char needle[32];
 	enum err e;
 
-	/* a jail's VMM is called by the id alone */
-	snprintf(needle, sizeof(needle), "%s%s",
-		vmm_by_helper(m->v) && m->driver->id == driver_firecracker ? "" : "banger-", m->id);
+	vmm_needle(m, needle);
 	e = world_adopt(m->v->world, m->r.has_pid ? (pid_t)m->r.pid : 0, m->r.pid_start, needle,
 		vmm_exited, m, &m->child, why);
 	if (e)

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "conf/yaml.h"
+#include "proto/check.h"
 
 static const char defaults[] = "default_image: debian\n"
 			       "vcpus: 2\n"
@@ -14,6 +15,7 @@ static const char defaults[] = "default_image: debian\n"
 			       "driver: auto\n"
 			       "accel: auto\n"
 			       "net: nat\n"
+			       "subnet: " SUBNET_DEFAULT "\n"
 			       "layer: auto\n"
 			       "boot_timeout_ms: 5m\n"
 			       "stop_timeout_ms: 10s\n"

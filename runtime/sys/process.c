@@ -213,13 +213,13 @@ int process_find(pid_t pid, uint64_t start_time, const char *needle)
 
 	if (fd < 0 || process_start_time(pid) != start_time || !cmdline_names(pid, needle))
 		return -1;
-	/* still the one that was opened: a signal that does nothing reaches it */
-	if (pidfd_signal(fd, 0) < 0)
+	/* still the one that was opened: a signal that does nothing reaches it, or may not */
+	if (pidfd_signal(fd, 0) < 0 && errno != EPERM)
 		return -1;
 	return take_fd(&fd);
 }
 
-pid_t process_search(uid_t uid, const char *needle)
+pid_t process_search(uid_t least, uid_t most, const char *needle)
 {
 	own_dir d = opendir("/proc");
 	struct dirent *e;
@@ -229,7 +229,8 @@ pid_t process_search(uid_t uid, const char *needle)
 		struct stat st;
 
 		if (pid > 1 && pid != getpid() && fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
-			(st.st_uid == uid || st.st_uid == 0) && cmdline_names(pid, needle))
+			((st.st_uid >= least && st.st_uid <= most) || st.st_uid == 0) &&
+			cmdline_names(pid, needle))
 			return pid;
 	}
 	return 0;

@@ -51,10 +51,10 @@ uint64_t process_start_time(pid_t pid);
 int process_find(pid_t pid, uint64_t start_time, const char *needle);
 
 /*
- * The pid of a process of uid (or one whose uid was changed, shown as root) that has `needle` in
- * its command line; 0 when there is none.
+ * The pid of a process of one of these uids (or one whose uid was changed, shown as root) that has
+ * `needle` in its command line; 0 when there is none.
  */
-pid_t process_search(uid_t uid, const char *needle);
+pid_t process_search(uid_t least, uid_t most, const char *needle);
 
 /* Resident bytes and CPU milliseconds; false when it is gone. */
 bool process_usage(pid_t pid, uint64_t *rss, uint64_t *cpu_ms);

@@ -15,7 +15,7 @@ enum err bind_socket(struct world *w, const char *path, int *ret, struct why *wh
 /* A connection to the socket at `path` beneath RUNTIME. */
 enum err connect_socket(struct world *w, const char *path, int *ret, struct why *why) MUST_CHECK;
 
-/* What the ticket stands for; -1 when it is none, or was taken. */
+/* What the ticket stands for; -1 when it is none, or was taken. The caller closes it. */
 int parcel_take(struct world *w, uint64_t parcel);
 
 #endif

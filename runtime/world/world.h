@@ -82,8 +82,10 @@ enum err world_open_fifo(struct world *w, const char *path, const struct chan_us
 
 /*
  * Descriptors that came with a letter from the root helper, by the ticket that the letter's field
- * `parcel` names. Each is taken once: as a process, as a channel, or dropped.
+ * `parcel` names. Each is taken once: as a process, as a channel, or dropped. One that nobody takes
+ * within PARCEL_MS is dropped.
  */
+enum { PARCEL_MS = 30000 };
 struct child;
 /*
  * exited: status is the exit code, 128+signal, or -1 when unknown. The child is to be freed then.
@@ -119,6 +121,18 @@ enum err world_parcel_http(
 	struct world *w, uint64_t parcel, struct http **ret, struct why *why) MUST_CHECK;
 void http_ask(struct http *h, const struct http_request *q, http_done_fn *done, void *ctx);
 void http_free(struct http *h); /* what is under way is not answered any more. NULL is fine */
+
+/*
+ * The root helper's socket. Only root may answer there, by the kernel's word; descriptors that come
+ * are kept for world_parcel_from.
+ */
+enum err world_connect_helper(struct world *w, const struct chan_user *user, void *ctx,
+	struct chan **ret, struct why *why) MUST_CHECK;
+/*
+ * Who holds that link deposits: the oldest descriptor that came over it gets a ticket. 0: none
+ * came, or too many are kept (then it is closed).
+ */
+uint64_t world_parcel_from(struct world *w, struct chan *c);
 
 /* Children. */
 enum { CHILD_FILES_MAX = 6, CHILD_SOCKETS_MAX = 4 };
@@ -212,11 +226,30 @@ enum err world_reflink(struct world *w, const char *to, const char *from, uint64
 	struct why *why) MUST_CHECK;
 enum err world_resize(struct world *w, const char *path, uint64_t size, struct why *why) MUST_CHECK;
 
+/* The host's network and devices, as anybody may see them; names end with the call. */
+enum err world_links(struct world *w, void (*fn)(void *ctx, const char *name), void *ctx,
+	struct why *why) MUST_CHECK;
+enum err world_dm_names(struct world *w, void (*fn)(void *ctx, const char *name), void *ctx,
+	struct why *why) MUST_CHECK;
+struct links_watch;
+/*
+ * A link of that name was deleted, or left the bridge that it was in (there false), or it is there
+ * and something of it changed. name NULL: news were lost, any of them may have.
+ */
+typedef void link_news_fn(void *ctx, const char *name, bool there);
+enum err world_links_watch(struct world *w, link_news_fn *news, void *ctx,
+	struct links_watch **ret, struct why *why) MUST_CHECK;
+void world_links_unwatch(struct links_watch *l); /* NULL is fine */
+/* The host's resolvers that a guest can reach, in host byte order; answers how many. */
+enum { RESOLVERS_MAX = 3 };
+unsigned world_resolvers(struct world *w, uint32_t ret[RESOLVERS_MAX]);
+
 /* The host: what decides how machines run. */
 struct host_facts {
 	bool kvm; /* usable, as far as can be told without running a guest */
 	const char *kvm_why; /* why not */
 	bool vhost_vsock;
+	bool device_mapper;
 	uint64_t tsc_khz;
 	uint64_t memory, memory_free; /* bytes */
 };

@@ -168,6 +168,7 @@ void world_host_facts(struct world *w, struct host_facts *ret)
 	ret->kvm_why = kvm_missing();
 	ret->kvm = ret->kvm_why == NULL;
 	ret->vhost_vsock = access("/dev/vhost-vsock", R_OK | W_OK) == 0;
+	ret->device_mapper = access("/dev/mapper/control", F_OK) == 0;
 	ret->tsc_khz = w->tsc_khz;
 	ret->memory = (uint64_t)info.totalram * info.mem_unit;
 	ret->memory_free = memory_available();

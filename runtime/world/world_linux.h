@@ -16,10 +16,15 @@ struct store_thread;
  * Row G2: where the daemon runs as root, children that handle foreign bytes run as this uid and
  * gid.
  */
-enum { PLAIN_UID = 61107, PARCELS_MAX = 64 };
+enum { PLAIN_UID = 61107, PARCELS_MAX = 256 };
+
+/* Uids that the root helper runs VMMs as (helper/jail.h), one each. */
+#define VMM_UID_FIRST ((uid_t)1890582528)
+#define VMM_UID_LAST (VMM_UID_FIRST + 1023)
 
 struct parcel {
 	uint64_t ticket; /* 0: free */
+	uint64_t until; /* monotonic milliseconds */
 	int fd;
 };
 
@@ -36,8 +41,12 @@ struct world {
 	/* A flush failed: nobody knows what is on disk, and nothing is written from here on. */
 	void (*store_broke)(void *ctx, const struct why *why);
 	void *store_broke_ctx;
+	char helper_path[PATH_MAX]; /* "": none was named */
+	uid_t helper_uid; /* who may answer there beside root */
 	struct parcel parcels[PARCELS_MAX];
+	unsigned parcels_n;
 	uint64_t next_parcel;
+	struct timer parcels_due;
 	int http_door; /* 0: none yet; world_linux_http.c */
 };
 
@@ -52,10 +61,16 @@ void world_linux_free(struct world *w); /* waits for commits that are under way 
 void world_on_store_broken(
 	struct world *w, void (*fn)(void *ctx, const struct why *why), void *ctx);
 
-/* Keeps a descriptor; 0: too many are kept, and it stays the caller's. parcels_done ends all. */
+/*
+ * Keeps a descriptor for PARCEL_MS; 0: too many are kept, and it stays the caller's. parcels_done
+ * ends all.
+ */
 uint64_t world_parcel_keep(struct world *w, int fd);
 void parcels_done(struct world *w);
 void http_world_done(struct world *w);
+
+/* Where the root helper listens. Beside root, uid may answer there: tests without a root helper. */
+void world_linux_helper(struct world *w, const char *path, uid_t uid);
 
 /* Hands the turn's commits to the store's thread; call at the end of each turn. */
 void world_store_flush(struct world *w);

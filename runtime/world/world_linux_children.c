@@ -223,7 +223,9 @@ enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *nee
 	enum err e;
 
 	if (pid == 0) {
-		pid = process_search(world_plain_uid(w), needle);
+		pid = w->helper_path[0] ?
+			      process_search(VMM_UID_FIRST, VMM_UID_LAST, needle) :
+			      process_search(world_plain_uid(w), world_plain_uid(w), needle);
 		start = pid ? process_start_time(pid) : 0;
 	}
 	fd = pid ? process_find(pid, start, needle) : -1;

@@ -65,6 +65,16 @@ static void check_machine(struct sim *s, const struct vm_record *r, struct arena
 		sim_fail(s, "machine %s is still in creation", r->id);
 	if (r->rm)
 		sim_fail(s, "machine %s is there, and its client has gone", r->id);
+	if (p && s->system && r->layer == layer_dm) {
+		snprintf(path, sizeof(path), "fc-rootfs-%s", r->id);
+		if (!helper_snapshot_stands(s, path))
+			sim_fail(s, "machine %s runs without its root disk", r->id);
+	}
+	if (p && s->system && r->net == net_nat) {
+		snprintf(path, sizeof(path), "lease/%s", r->id);
+		if (!store_get(s, path))
+			sim_fail(s, "machine %s runs without a lease", r->id);
+	}
 	if (p && (!r->has_pid || (pid_t)r->pid != p->pid))
 		sim_fail(s, "machine %s has process %d, and its record says otherwise", r->id,
 			(int)p->pid);
@@ -143,6 +153,79 @@ static void check_processes(struct sim *s)
 	}
 }
 
+/* ---- system mode: what the helper made ---- */
+
+struct looking {
+	struct sim *s;
+	bool after_restart;
+};
+
+static void check_tap(void *ctx, const char *name)
+{
+	const struct looking *look = ctx;
+	char key[64];
+
+	snprintf(key, sizeof(key), "lease/%s", name + strlen("bngr-"));
+	if (!store_get(look->s, key))
+		sim_fail(look->s, "tap %s belongs to no lease", name);
+	snprintf(key, sizeof(key), "vm/%s", name + strlen("bngr-"));
+	if (!store_get(look->s, key))
+		sim_fail(look->s, "tap %s belongs to no machine", name);
+}
+
+static void check_snapshot(void *ctx, const char *name)
+{
+	const struct looking *look = ctx;
+	const char *id = name + strlen("fc-rootfs-");
+	struct arena a = { .max = MiB };
+	struct vm_record r;
+
+	if (!record(look->s, "vm", id, &shape_vm_record, &a, &r))
+		sim_fail(look->s, "snapshot %s belongs to no machine", name);
+	if (r.layer != layer_dm)
+		sim_fail(look->s, "snapshot %s is of a machine of layer %s", name,
+			word_of(layer, r.layer));
+	if (!helper_snapshot_stands(look->s, name))
+		sim_fail(look->s, "snapshot %s has lost its files", name);
+	arena_done(&a);
+}
+
+static void check_lease(struct sim *s, const char *vm, bool after_restart)
+{
+	struct arena a = { .max = MiB };
+	struct lease_record lease;
+	struct vm_record r;
+	const char *address;
+	char tap[32];
+
+	must(record(s, "lease", vm, &shape_lease_record, &a, &lease));
+	if (!record(s, "vm", vm, &shape_vm_record, &a, &r)) {
+		if (after_restart)
+			sim_fail(s, "the lease of %s belongs to no machine", vm);
+		arena_done(&a);
+		return;
+	}
+	snprintf(tap, sizeof(tap), "bngr-%s", vm);
+	address = helper_tap_address(s, tap);
+	if (after_restart && vmm_of(s, vm) && (!address || !str_eq(address, lease.address)))
+		sim_fail(s, "machine %s runs, and its tap has address %s, not %s", vm,
+			address ? address : "(no tap)", lease.address);
+	arena_done(&a);
+}
+
+static void check_network(struct sim *s, bool after_restart)
+{
+	struct looking look = { s, after_restart };
+
+	helper_each_tap(s, check_tap, &look);
+	helper_each_snapshot(s, check_snapshot, &look);
+	for (uint32_t i = 0; i < s->rows_n; i++)
+		if (strncmp(s->rows[i].key, "lease/", 6) == 0)
+			check_lease(s, s->rows[i].key + 6, after_restart);
+	if (after_restart && s->system && !helper_bridge(s))
+		sim_fail(s, "there is no bridge");
+}
+
 static void check_ledger(struct sim *s)
 {
 	char key[64];
@@ -166,6 +249,7 @@ void check_settled(struct sim *s, bool after_restart)
 	check_records(s, after_restart);
 	check_files(s, after_restart);
 	check_processes(s);
+	check_network(s, after_restart);
 	check_ledger(s);
 	if (after_restart)
 		sim_mark(s, MARK_recovered);

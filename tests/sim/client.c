@@ -119,6 +119,8 @@ static void op_done(struct client *c, const struct op_done *d)
 	o->done = true;
 	if (d->state == op_state_done && o->vm[0])
 		ledger_ack(c->sim, o->vm);
+	if (d->error && strstr(d->error->message, "have a network"))
+		sim_mark(c->sim, MARK_leases_full);
 	sim_trace(c->sim, "client", "%llu hears that operation %llu is %s%s%s",
 		(unsigned long long)c->n, (unsigned long long)d->op, word_of(op_state, d->state),
 		d->error ? ": " : "", d->error ? d->error->message : "");

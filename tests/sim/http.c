@@ -126,31 +126,9 @@ void http_free(struct http *h)
 	free(h);
 }
 
-/* There is no helper on this host, so nothing ever comes with a letter. */
-static enum err no_parcel(struct why *why)
-{
-	return fail(why, ERR_internal, "nothing came with that letter");
-}
-
+/* The simulated helper launches no Firecracker. */
 enum err world_parcel_http(
 	struct world *w UNUSED, uint64_t parcel UNUSED, struct http **ret UNUSED, struct why *why)
 {
-	return no_parcel(why);
-}
-
-enum err world_parcel_child(struct world *w UNUSED, uint64_t parcel UNUSED, pid_t pid UNUSED,
-	child_exit_fn *exited UNUSED, void *ctx UNUSED, struct child **ret UNUSED, struct why *why)
-{
-	return no_parcel(why);
-}
-
-enum err world_parcel_chan(struct world *w UNUSED, uint64_t parcel UNUSED,
-	const struct chan_user *user UNUSED, void *ctx UNUSED, struct chan **ret UNUSED,
-	struct why *why)
-{
-	return no_parcel(why);
-}
-
-void world_parcel_drop(struct world *w UNUSED, uint64_t parcel UNUSED)
-{
+	return fail(why, ERR_internal, "nothing came with that letter");
 }

@@ -67,6 +67,10 @@ static void host_begin(struct sim *s, uint64_t seed)
 	s->kvm_hangs = sim_chance(s, 400);
 	s->reflinks = sim_chance(s, 500);
 	s->prepared = sim_chance(s, 800);
+	s->system = sim_chance(s, 500);
+	s->facts.device_mapper = sim_chance(s, 800);
+	s->subnet = sim_chance(s, 800) ? "10.87.48.0/20" : "10.99.0.8/30";
+	helper_begin(s);
 	weather_choose(s);
 }
 
@@ -75,6 +79,7 @@ static void host_end(struct sim *s)
 	clients_leave(s);
 	names_end(s);
 	procs_end_all(s);
+	helper_end(s);
 	nodes_clear(s, STATE);
 	nodes_clear(s, RUNTIME);
 	rows_free(s);

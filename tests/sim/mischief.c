@@ -36,6 +36,10 @@ void weather_choose(struct sim *s)
 	w->spawn = some(s, 200, 300);
 	w->worker = some(s, 300, 400);
 	w->port = some(s, 200, 800);
+	w->helper_dies = some(s, 350, 120);
+	w->helper_refuses = some(s, 350, 150);
+	w->helper_stalls = some(s, 250, 100);
+	w->robbed = some(s, 300, 400);
 	w->cut = some(s, 500, 150);
 	w->slow = some(s, 200, 500);
 	w->malformed = some(s, 200, 150);
@@ -61,10 +65,11 @@ static void reboot_host(struct sim *s)
 	if (s->world)
 		daemon_crash(s);
 	procs_end_all(s);
+	helper_reboots(s);
 	nodes_clear(s, RUNTIME);
 	if (sim_chance(s, 500))
 		nodes_power_loss(s);
-	s->boot_at = s->now + 500;
+	s->boot_at = s->now - 500; /* its own start took so long */
 	snprintf(s->boot_id, sizeof(s->boot_id), "%08llx-0000-4000-8000-%012llx",
 		(unsigned long long)(sim_random(s) & 0xffffffff),
 		(unsigned long long)(sim_random(s) & 0xffffffffffff));
@@ -110,6 +115,10 @@ static void trouble_host(struct sim *s)
 		sim_mark(s, MARK_clock_jump);
 		s->wall += (int64_t)sim_roll(s, 8000000) - 4000000;
 	}
+	if (sim_chance(s, w->robbed))
+		helper_is_robbed(s);
+	if (sim_chance(s, w->helper_dies))
+		helper_dies(s);
 	if (sim_chance(s, w->reboot))
 		reboot_host(s);
 }

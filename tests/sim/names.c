@@ -95,7 +95,8 @@ void check_names(struct sim *s, const struct vm_listed *listed)
 {
 	for (uint32_t i = 0; i < listed->vms.n; i++) {
 		const struct vm_info *v = &listed->vms.v[i];
-		bool up = v->state == vm_state_running;
+		/* without a network there is no address of its own, but in user mode */
+		bool up = v->state == vm_state_running && !(s->system && v->net == net_none);
 		struct dns_seen seen;
 		char reverse[80];
 		unsigned b[4];

@@ -23,7 +23,8 @@ typedef void ask_fn(struct client *c);
 
 static void ask_create(struct client *c)
 {
-	static const enum layer layers[] = { layer_auto, layer_auto, layer_copy, layer_reflink };
+	static const enum layer layers[] = { layer_auto, layer_auto, layer_copy, layer_reflink,
+		layer_dm };
 	struct sim *s = c->sim;
 	struct vm_create q = { .image = sim_chance(s, 200) ? ANY(s, images) : NULL,
 		.kernel = sim_chance(s, 300) ? ANY(s, kernels) : NULL,
@@ -37,7 +38,8 @@ static void ask_create(struct client *c)
 	q.has_timeout_ms = sim_chance(s, 100);
 	q.timeout_ms = 4000;
 	q.ssh_key = sim_chance(s, 500) ? SIM_SSH_KEY : NULL;
-	q.has_driver = q.has_net = q.has_accel = sim_chance(s, 300);
+	q.has_driver = q.has_accel = sim_chance(s, 300);
+	q.has_net = q.has_driver || sim_chance(s, 150);
 	q.driver = driver_firecracker;
 	q.net = net_none;
 	q.accel = sim_chance(s, 800) ? accel_kvm : accel_auto;
@@ -134,12 +136,15 @@ static void ask_list(struct client *c)
 	struct image_list list = { .after = NULL };
 	struct nothing none;
 
-	switch (sim_roll(c->sim, 3)) {
+	switch (sim_roll(c->sim, 4)) {
 	case 0:
 		client_ask(c, LETTER_vm_list, &vms);
 		return;
 	case 1:
 		client_ask(c, LETTER_image_list, &list);
+		return;
+	case 2:
+		client_ask(c, LETTER_net_status, &none);
 		return;
 	default:
 		client_ask(c, LETTER_kernel_list, &none);

@@ -79,6 +79,16 @@ enum {
 	M(found_by_name, "process found by its name alone") \
 	M(stream_ended, "stream ended well") \
 	M(stream_broken, "stream broken off") \
+	M(helper_died, "helper died") \
+	M(helper_answer_lost, "helper died behind its act") \
+	M(helper_stalled, "helper stalled") \
+	M(helper_refused, "helper refused") \
+	M(helper_rude, "helper spoke unasked") \
+	M(parcel_untaken, "descriptor that nobody took") \
+	M(jail_launched, "VMM launched by the helper") \
+	M(tap_stolen, "tap deleted by somebody") \
+	M(bridge_stolen, "bridge deleted by somebody") \
+	M(leases_full, "no address was left") \
 	M(rm_gone, "machine gone with its client") \
 	M(port_taken, "port of the responder taken") \
 	M(name_asked, "name asked for while things happen") \
@@ -142,6 +152,8 @@ struct weather {
 	unsigned spawn, worker; /* of one process */
 	unsigned port; /* of one bind */
 	unsigned cut, slow, malformed; /* of one client */
+	unsigned helper_dies, helper_refuses, helper_stalls; /* of one request to the helper */
+	unsigned robbed; /* of one mischief */
 	bool delays, cuts; /* of bytes */
 };
 
@@ -151,6 +163,19 @@ struct known_vm {
 	bool acked; /* its creation was told to be done */
 	bool delete_asked, rm;
 	uint64_t client; /* serial number of who made it */
+};
+
+struct helper;
+
+struct sim_parcel { /* what a descriptor of the helper's stands for */
+	uint64_t ticket; /* 0: none */
+	struct chan *chan; /* the daemon's end of a connection, the host's until it is taken */
+	pid_t pid;
+};
+
+struct link_news {
+	char name[48];
+	bool there;
 };
 
 struct sim {
@@ -173,6 +198,11 @@ struct sim {
 	bool reflinks;
 	uint64_t agent_build; /* another agent lies beside the daemon after an update */
 
+	bool system; /* system mode: there is a root helper */
+	const char *subnet;
+	struct helper *helper;
+	struct link_news link_news[64]; /* that may be on their way */
+	unsigned link_news_at;
 	TAILQ_HEAD(, node) files;
 	uint64_t disk_full_until;
 	struct row *rows;
@@ -236,6 +266,9 @@ struct world {
 	unsigned timers_n, chans, children_n, listeners_n;
 	struct world_listener *listener, *tcp;
 	struct world_datagrams *datagrams;
+	struct links_watch *links;
+	struct sim_parcel parcels[128];
+	uint64_t next_parcel;
 	struct chan *backlog[16]; /* connections that were not accepted yet */
 	unsigned backlog_n;
 	uint64_t deadlines_at; /* UINT64_MAX: none */
@@ -316,6 +349,11 @@ struct proc {
 	struct worker *worker;
 };
 void proc_exit(struct proc *p, int status); /* now */
+/* A jailed VMM; NULL: the host starts no process now. */
+struct proc *proc_launch(struct sim *s, const char *id, bool kvm);
+/* A process that has ended meanwhile tells so soon. */
+struct child *child_of_parcel(struct world *w, pid_t pid, child_exit_fn *exited, void *ctx);
+void proc_reach(struct proc *p, struct proc_socket *at, struct chan *c); /* somebody connects */
 void proc_exit_later(struct proc *p, uint64_t ms, int status);
 void procs_end_with_daemon(struct sim *s);
 void procs_end_all(struct sim *s);
@@ -366,6 +404,24 @@ bool script_over(const struct sim *s);
 void check_settled(struct sim *s, bool after_restart);
 void check_list(struct sim *s, const struct vm_listed *listed);
 void check_counts(struct sim *s, const struct world *w); /* of a world that was dropped */
+
+/* world_sim_net.c */
+void parcels_drop(struct world *w);
+void world_link_news(struct sim *s, const char *name, bool there);
+
+/* helper.c */
+void helper_begin(struct sim *s);
+void helper_end(struct sim *s);
+struct chan *helper_connect(struct sim *s, struct world *w); /* NULL: it is away */
+bool helper_parcel(struct world *w, struct sim_parcel *ret); /* the oldest that came; false: none */
+void helper_dies(struct sim *s); /* and comes back after a while */
+void helper_reboots(struct sim *s); /* with the host */
+void helper_is_robbed(struct sim *s); /* somebody deletes a tap or the bridge */
+bool helper_bridge(struct sim *s);
+void helper_each_tap(struct sim *s, void (*fn)(void *ctx, const char *name), void *ctx);
+void helper_each_snapshot(struct sim *s, void (*fn)(void *ctx, const char *name), void *ctx);
+const char *helper_tap_address(struct sim *s, const char *name); /* NULL: there is no such tap */
+bool helper_snapshot_stands(struct sim *s, const char *name); /* it is there, and its files */
 
 /* mischief.c */
 void weather_choose(struct sim *s);

@@ -178,6 +178,14 @@ static void reached(void *ctx, uint64_t arg)
 	vmm_connected(p, &p->sockets[arg]);
 }
 
+void proc_reach(struct proc *p, struct proc_socket *at, struct chan *c)
+{
+	chan_pause(c, true);
+	chan_close(at->waiting);
+	at->waiting = c;
+	sim_after(p->sim, sim_roll(p->sim, 3), reached, p, (uint64_t)(at - p->sockets));
+}
+
 enum err world_connect(struct world *w, const char *path, const struct chan_user *user, void *ctx,
 	struct chan **ret, struct why *why)
 {
@@ -194,10 +202,7 @@ enum err world_connect(struct world *w, const char *path, const struct chan_user
 		return fail(why, ERR_unavailable, "cannot connect to %s: refused", path);
 	pipe_pair(w->sim, w, ends);
 	chan_user_set(&ends[0]->c, user, ctx);
-	chan_pause(&ends[1]->c, true);
-	chan_close(at->waiting);
-	at->waiting = &ends[1]->c;
-	sim_after(w->sim, sim_roll(w->sim, 3), reached, p, (uint64_t)(at - p->sockets));
+	proc_reach(p, at, &ends[1]->c);
 	*ret = &ends[0]->c;
 	return OK;
 }
@@ -232,6 +237,8 @@ enum err world_find_program(struct world *w, const char *configured, const char 
 {
 	if (!world_alive(w))
 		return dead_daemon(why);
+	if (w->sim->system && strstr(name, "firecracker"))
+		return fail(why, ERR_unavailable, "%s is not on this host", name);
 	if (configured && *configured)
 		snprintf(out, size, "%s", configured);
 	else
@@ -286,6 +293,7 @@ static struct config config_of(struct sim *s)
 		.memory = GiB, .has_memory = true,
 		.disk = 8 * GiB, .has_disk = true,
 		.driver = driver_auto, .accel = accel_auto, .net = net_nat, .layer = layer_auto,
+		.subnet = s->subnet,
 		.has_driver = true, .has_accel = true, .has_net = true, .has_layer = true,
 		.boot_timeout_ms = sim_between(s, 1, 4) * 15000, .has_boot_timeout_ms = true,
 		.stop_timeout_ms = sim_between(s, 0, 4) * 2500, .has_stop_timeout_ms = true,
@@ -301,6 +309,7 @@ static void drop(struct sim *s, bool clean)
 	w->dead |= !clean;
 	store_drop(w, clean);
 	house_free(w->house);
+	parcels_drop(w);
 	w->dead = true;
 	procs_end_with_daemon(s);
 	while (w->backlog_n > 0)
@@ -350,9 +359,11 @@ void daemon_start(struct sim *s)
 	w->waiting_end = &w->waiting;
 	w->gathered.b.max = 64 * MiB;
 	w->config = config_of(s);
-	w->env = (struct env){ .world = w, .config = &w->config, .mode = mode_user, .listener = -1,
-		.state_dir = STATE_DIR, .runtime_dir = RUNTIME_DIR, .started_ms = world_now_ms(w),
-		.listening = listening_cb, .stop = stop_cb, .stop_ctx = w };
+	w->env = (struct env){ .world = w, .config = &w->config,
+		.mode = s->system ? mode_system : mode_user, .listener = -1,
+		.state_dir = STATE_DIR, .runtime_dir = RUNTIME_DIR, .jail_base = "/jails",
+		.started_ms = world_now_ms(w), .listening = listening_cb, .stop = stop_cb,
+		.stop_ctx = w };
 	if (!s->calm && sim_chance(s, s->weather.call_crash))
 		w->crash_in_calls = (unsigned)sim_between(s, 1, sim_chance(s, 300) ? 8 : 60);
 	s->world = w;

@@ -159,6 +159,43 @@ static struct child *watch(struct world *w, struct proc *p, bool ours, child_exi
 	return c;
 }
 
+struct child *child_of_parcel(struct world *w, pid_t pid, child_exit_fn *exited, void *ctx)
+{
+	struct child *c;
+	struct proc *p;
+
+	TAILQ_FOREACH(p, &w->sim->procs, entry)
+		if (p->kind == PROC_VMM && p->pid == pid && !p->child)
+			return watch(w, p, false, exited, ctx);
+	c = calloc(1, sizeof(*c));
+	must(c);
+	*c = (struct child){ .w = w, .pid = pid, .exited = exited, .ctx = ctx };
+	w->children_n++;
+	sim_after(w->sim, 0, tell_exit, c, 0);
+	return c;
+}
+
+struct proc *proc_launch(struct sim *s, const char *id, bool kvm)
+{
+	static const char *const leaves[] = { "qmp.sock", "agent.sock", "console.sock" };
+	char command[128];
+	struct proc *p;
+
+	if (!s->calm && sim_chance(s, s->weather.spawn)) {
+		sim_mark(s, MARK_spawn_refused);
+		return NULL;
+	}
+	snprintf(command, sizeof(command), "qemu -name banger-%s -accel %s", id,
+		kvm ? "kvm" : "tcg");
+	p = proc_new(s, PROC_VMM, command);
+	p->outlives = true;
+	for (size_t i = 0; i < COUNT(leaves); i++)
+		snprintf(p->sockets[p->sockets_n++].path, sizeof(p->sockets[0].path), "jail/%s/%s",
+			id, leaves[i]);
+	vmm_begin(p);
+	return p;
+}
+
 static void join(char *out, size_t size, char *const *argv)
 {
 	size_t n = 0;

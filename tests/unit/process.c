@@ -200,8 +200,8 @@ static void told_apart(void **state UNUSED)
 	assert_int_equal(process_find(s.pid, start_time, "another-word-than-that"), -1);
 	found = process_find(s.pid, start_time, needle);
 	assert_true(found >= 0);
-	assert_int_equal(process_search(geteuid(), needle), s.pid);
-	assert_int_equal(process_search(geteuid(), "no-process-has-this-word-ever"), 0);
+	assert_int_equal(process_search(geteuid(), geteuid(), needle), s.pid);
+	assert_int_equal(process_search(geteuid(), geteuid(), "no-process-has-this-word-ever"), 0);
 	assert_true(process_usage(s.pid, &rss, &cpu) && rss > 0);
 	(void)pidfd_signal(found, SIGKILL);
 	close(found);
