@@ -50,10 +50,14 @@ enum err session_command(struct session *s, const char **argv, unsigned n, struc
 	return OK;
 }
 
+static void start_terminal(struct session *s);
+
 static void on_note(void *ctx, enum letter_id letter, struct bytes params)
 {
 	struct session *s = ctx;
 
+	if (s->begun.stream)
+		start_terminal(s);
 	stream_note(&s->stream, letter, params);
 }
 
@@ -123,8 +127,12 @@ static void pass_on_broken_pipe(struct session *s)
 		timer_start(s->c->loop, &s->last_word, LAST_MS, on_last_word, s);
 }
 
+/* Before a byte of the program is shown: its first ones may come with the answer. */
 static void start_terminal(struct session *s)
 {
+	if (!s->exec.pty || s->on_terminal)
+		return;
+	s->on_terminal = true;
 	s->rows = s->pty.rows;
 	s->cols = s->pty.cols;
 	sigwatch_start(s->c->loop, &s->winch, SIGWINCH, on_winch, s);
@@ -137,8 +145,7 @@ static void start_terminal(struct session *s)
 static void pump(struct session *s)
 {
 	interrupts_to(s->interrupts, on_signal, s);
-	if (s->exec.pty)
-		start_terminal(s);
+	start_terminal(s);
 	if (s->exec.stdin)
 		stream_input(&s->stream, 0);
 	while (!s->stream.ended && !s->link->gone && !s->over && !s->left_by) {

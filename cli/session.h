@@ -23,7 +23,7 @@ struct session {
 	struct sigwatch winch, cont;
 	struct timer deadline, last_word;
 	uint64_t rows, cols;
-	bool timed_out, over, pipe_told;
+	bool timed_out, over, pipe_told, on_terminal;
 	int left_by; /* signal that ends us rather than the program */
 };
 
