@@ -27,7 +27,6 @@ struct setup {
 	struct install install;
 	const char *owner, *home; /* name, or the uid in digits; home directory */
 	const char *templates; /* directory */
-	bool kvm_group; /* the host has a group kvm */
 };
 
 /* Whatever stands in the way, found in one go. */

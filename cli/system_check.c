@@ -2,7 +2,6 @@
  * system_check.c - what must be so before `banger system install` touches anything (row B5): every
  * reason against it at once, each with what to do.
  */
-#include <grp.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -260,5 +259,4 @@ void system_check(struct cli *c, struct setup *s, struct problems *p)
 	}
 	check_place(c, HELPER_STATE_DIR, 0, p);
 	check_place(c, HELPER_RUNTIME_DIR, 0, p);
-	s->kvm_group = getgrnam("kvm") != NULL;
 }

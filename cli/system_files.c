@@ -70,8 +70,7 @@ static enum err put_template(struct cli *c, const struct setup *s, const char *l
 	const struct blank blanks[] = { { "OWNER", s->owner },
 		{ "OWNER_UID", arena_fmt(&c->mem, "%llu", (unsigned long long)in->owner_uid) },
 		{ "OWNER_GID", arena_fmt(&c->mem, "%llu", (unsigned long long)in->owner_gid) },
-		{ "PROGRAMS", in->programs }, { "HOME", s->home }, { "SUBNET", in->subnet },
-		{ "KVM_GROUP", s->kvm_group ? "SupplementaryGroups=kvm" : "" } };
+		{ "PROGRAMS", in->programs }, { "HOME", s->home }, { "SUBNET", in->subnet } };
 	const char *from = arena_fmt(&c->mem, "%s/%s.in", s->templates, leaf);
 	own_buf text = { 0 }, out = { 0 };
 	bool there = false;

@@ -25,8 +25,6 @@
 #include "sys/process.h"
 #include "sys/service.h"
 
-enum { LISTEN_FD = 3 };
-
 static const char usage_text[] =
 	"usage: banger-helper --owner-uid UID [OPTION...]\n"
 	"  The root half of a system install. `banger system install` sets it up.\n"
@@ -179,13 +177,9 @@ static void on_signal(void *ctx, int signal)
 /* systemd made the socket, or we do. */
 static enum err get_listener(struct setup *s, int *ret, struct why *why)
 {
-	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
-	uint64_t v;
-
-	if (pid && n && !parse_u64(pid, &v, NULL) && v == (uint64_t)getpid() && str_eq(n, "1")) {
-		*ret = LISTEN_FD;
+	*ret = service_listener();
+	if (*ret >= 0)
 		return OK;
-	}
 	return places_listen(s->socket, s->h.owner, s->h.owner_gid, ret, why);
 }
 

@@ -288,7 +288,7 @@ static enum err launch(struct machine *m, struct why *why)
 static enum err ask_helper(
 	struct machine *m, struct priv_launch *q, struct arena *a, struct why *why)
 {
-	char jailer[1024];
+	char beside[1024], jailer[1024];
 	const char *slash;
 	enum err e = find_program(m->v, why);
 
@@ -297,8 +297,8 @@ static enum err ask_helper(
 	q->driver = vmm_firecracker;
 	q->binary = m->v->firecracker;
 	slash = strrchr(q->binary, '/');
-	snprintf(jailer, sizeof(jailer), "%.*s/jailer", (int)(slash - q->binary), q->binary);
-	if (world_find_program(m->v->world, jailer, "jailer", jailer, sizeof(jailer), NULL) == OK)
+	snprintf(beside, sizeof(beside), "%.*s/jailer", (int)(slash - q->binary), q->binary);
+	if (world_find_program(m->v->world, beside, "jailer", jailer, sizeof(jailer), NULL) == OK)
 		q->jailer = arena_str(a, jailer);
 	return OK;
 }

@@ -49,6 +49,7 @@ int service_listener(void)
 		socklen_t size = sizeof(domain);
 
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 		if (ours < 0 && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
 			domain == AF_UNIX && listen(fd, 1024) == 0)
 			ours = fd;

@@ -9,7 +9,10 @@
 
 #include "base/base.h"
 
-/* The unix socket that was handed over, listening; whatever else was handed over is closed. */
+/*
+ * The unix socket that was handed over, listening, not blocking; whatever else was handed over is
+ * closed.
+ */
 int service_listener(void);
 
 /* A socket of the journal's own protocol, when that is where our errors go (log_to). */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
@@ -132,12 +133,23 @@ uid_t world_plain_uid(struct world *w UNUSED)
 	return geteuid() == 0 ? PLAIN_UID : geteuid();
 }
 
-/* A paravirtual or nested backend opens and then hangs guests, so the modules are asked first. */
-static const char *kvm_missing(void)
+/* stat and not access: a service that may not use a device is to see that it is there. */
+static bool is_there(const char *path)
 {
-	if (access("/dev/kvm", F_OK) < 0)
+	struct stat st;
+
+	return stat(path, &st) == 0;
+}
+
+/*
+ * A paravirtual or nested backend opens and then hangs guests, so the modules are asked first. Where
+ * there is a root helper, VMMs get it from that.
+ */
+static const char *kvm_missing(const struct world *w)
+{
+	if (!is_there("/dev/kvm"))
 		return "/dev/kvm is not there";
-	if (access("/dev/kvm", R_OK | W_OK) < 0)
+	if (!w->helper_path[0] && access("/dev/kvm", R_OK | W_OK) < 0)
 		return "/dev/kvm may not be opened by this user (add it to group kvm)";
 #if defined(__x86_64__)
 	if (access("/sys/module/kvm_intel", F_OK) < 0 && access("/sys/module/kvm_amd", F_OK) < 0)
@@ -165,10 +177,10 @@ void world_host_facts(struct world *w, struct host_facts *ret)
 	if (!w->tsc_khz)
 		w->tsc_khz = tsc_khz(w->tsc);
 	sysinfo(&info);
-	ret->kvm_why = kvm_missing();
+	ret->kvm_why = kvm_missing(w);
 	ret->kvm = ret->kvm_why == NULL;
 	ret->vhost_vsock = access("/dev/vhost-vsock", R_OK | W_OK) == 0;
-	ret->device_mapper = access("/dev/mapper/control", F_OK) == 0;
+	ret->device_mapper = is_there("/dev/mapper/control");
 	ret->tsc_khz = w->tsc_khz;
 	ret->memory = (uint64_t)info.totalram * info.mem_unit;
 	ret->memory_free = memory_available();

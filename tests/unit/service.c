@@ -51,9 +51,9 @@ static int child(long long pid_off, int want)
 		return 1;
 	if (want < 0)
 		return fcntl(FIRST, F_GETFD) < 0; /* not ours: not touched */
-	/* what we do not know is closed, what we know is not for children */
+	/* what we do not know is closed; what we know is not for children, and never blocks */
 	return fcntl(FIRST, F_GETFD) >= 0 || fcntl(FIRST + 1, F_GETFD) >= 0 ||
-	       fcntl(got, F_GETFD) != FD_CLOEXEC;
+	       fcntl(got, F_GETFD) != FD_CLOEXEC || !(fcntl(got, F_GETFL) & O_NONBLOCK);
 }
 
 static void handed_over(void **state UNUSED)

@@ -209,6 +209,7 @@ def killed():
     """after kill -9 of daemon and helper systemd starts them, and the machine is the old one"""
     for unit in MOST:
         old = pid_of(unit)
+        assert old > 1, unit
         os.kill(old, 9)
         await_new_pid(unit, old)
     unharmed("after kill")
