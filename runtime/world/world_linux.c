@@ -142,8 +142,8 @@ static bool is_there(const char *path)
 }
 
 /*
- * A paravirtual or nested backend opens and then hangs guests, so the modules are asked first. Where
- * there is a root helper, VMMs get it from that.
+ * A paravirtual or nested backend opens and then hangs guests, so the modules are asked first.
+ * Where there is a root helper, VMMs get it from that.
  */
 static const char *kvm_missing(const struct world *w)
 {
