@@ -123,6 +123,15 @@ const struct command cmd_daemon_status = {
 	.run = status,
 };
 
+/* A socket of systemd's takes connections before its service runs: the answer is what counts. */
+static enum err await_service(struct cli *c, struct why *why)
+{
+	struct nothing none;
+	struct pong pong;
+
+	return c->link->system ? ask(c, LETTER_ping, &none, &pong, why) : OK;
+}
+
 static int start(struct cli *c)
 {
 	struct why why;
@@ -131,6 +140,8 @@ static int start(struct cli *c)
 	if (link_try(c, &there, &why))
 		return report(c, &why);
 	if (!there && link_open(c, &why))
+		return report(c, &why);
+	if (await_service(c, &why))
 		return report(c, &why);
 	if (!c->json && !c->quiet)
 		printf("%s, pid %d\n", there ? "already running" : "started", (int)c->link->pid);

@@ -193,7 +193,7 @@ def own_restart():
     """banger daemon restart works without sudo"""
     pid = pid_of("bangerd.service")
     banger("daemon", "restart")
-    assert pid_of("bangerd.service") != pid
+    assert pid_of("bangerd.service") not in (0, pid)
     unharmed("after daemon restart")
 
 
@@ -262,10 +262,12 @@ def uninstall():
 
 
 def back():
-    """after the next install the machine is there again"""
+    """after the next install what stayed is there again"""
     host.dev("sudo", "-n", "banger", "system", "install")
-    banger("vm", "start", "stays")
-    echo("stays", "hello again")
+    assert [image["name"] for image in host.dev_json("image", "list")] == [GUEST]
+    if "vmms" in state:
+        banger("vm", "start", "stays")
+        echo("stays", "hello again")
 
 
 def purge():
@@ -291,8 +293,8 @@ run_once.after = machine.after = (image,)
 refuses.after = (machine,)
 downgrade.after = (upgrade,)
 journal.after = uninstall.after = (install,)
-back.after = (uninstall, machine)
-purge.after = (uninstall,)
+back.after = (uninstall, image)
+purge.after = (back,)
 removed.after = (purge,)
 
 STEPS = (programs, needs_root, all_at_once, install, again, other_owner, status, hardened, identities,
