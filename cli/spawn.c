@@ -54,21 +54,35 @@ static bool clean_signals(posix_spawnattr_t *attr, short extra)
 	sigdelset(&all, SIGSTOP);
 	return posix_spawnattr_setsigmask(attr, &none) == 0 &&
 	       posix_spawnattr_setsigdefault(attr, &all) == 0 &&
-	       posix_spawnattr_setflags(attr,
-		       (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | extra)) == 0;
+	       posix_spawnattr_setflags(
+		       attr, (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | extra)) == 0;
 }
 
+/* A program that shares our terminal keeps our signals, but for the one that we alone ignore. */
+static bool own_pipe(posix_spawnattr_t *attr, short extra)
+{
+	sigset_t pipe;
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	return posix_spawnattr_setsigdefault(attr, &pipe) == 0 &&
+	       posix_spawnattr_setflags(attr, (short)(POSIX_SPAWN_SETSIGDEF | extra)) == 0;
+}
+
+typedef bool signals_fn(posix_spawnattr_t *attr, short extra);
+
 static enum err spawn(const char *path, const char *const argv[],
-	posix_spawn_file_actions_t *actions, short extra, pid_t *pid, struct why *why)
+	posix_spawn_file_actions_t *actions, signals_fn *signals, short extra, pid_t *pid,
+	struct why *why)
 {
 	posix_spawnattr_t attr;
 	int e = posix_spawnattr_init(&attr);
 
 	if (e == 0) {
-		e = clean_signals(&attr, extra) ? 0 : EINVAL;
+		e = signals(&attr, extra) ? 0 : EINVAL;
 		if (e == 0)
-			e = posix_spawn(pid, path, actions, &attr, (char *const *)(uintptr_t)argv,
-				environ);
+			e = posix_spawn(
+				pid, path, actions, &attr, (char *const *)(uintptr_t)argv, environ);
 		posix_spawnattr_destroy(&attr);
 	}
 	if (e == 0)
@@ -180,7 +194,7 @@ static enum err spawn_daemon(int ready, int log, struct why *why)
 		posix_spawn_file_actions_addchdir_np(&act, "/"))
 		e = fail(why, ERR_no_memory, "no memory to start bangerd");
 	else
-		e = spawn(path, argv, &act, POSIX_SPAWN_SETSID, &pid, why);
+		e = spawn(path, argv, &act, clean_signals, POSIX_SPAWN_SETSID, &pid, why);
 	posix_spawn_file_actions_destroy(&act);
 	return e;
 }
@@ -231,25 +245,7 @@ enum err program_path(const char *name, char *ret, size_t size, struct why *why)
 
 enum err spawn_attached(const char *path, const char *const argv[], pid_t *pid, struct why *why)
 {
-	posix_spawnattr_t attr;
-	sigset_t pipe;
-	int e = posix_spawnattr_init(&attr);
-
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE); /* ignored by us alone */
-	if (e == 0) {
-		e = posix_spawnattr_setsigdefault(&attr, &pipe);
-		if (e == 0)
-			e = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
-		if (e == 0)
-			e = posix_spawn(pid, path, NULL, &attr, (char *const *)(uintptr_t)argv,
-				environ);
-		posix_spawnattr_destroy(&attr);
-	}
-	if (e == 0)
-		return OK;
-	errno = e;
-	return fail_errno(why, "cannot start %.200s", path);
+	return spawn(path, argv, NULL, own_pipe, 0, pid, why);
 }
 
 enum err spawn_piped(const char *const argv[], pid_t *pid, int *out, struct why *why)
@@ -277,7 +273,7 @@ enum err spawn_piped_at(
 			posix_spawn_file_actions_addclosefrom_np(&act, 3))
 			e = fail(why, ERR_no_memory, "no memory to start %s", argv[0]);
 		else
-			e = spawn(path, argv, &act, 0, pid, why);
+			e = spawn(path, argv, &act, clean_signals, 0, pid, why);
 		posix_spawn_file_actions_destroy(&act);
 	}
 	close(ends[1]);

@@ -137,6 +137,18 @@ void call_fail(struct call *c, const struct why *why)
 	over(c);
 }
 
+void *call_memory(struct call *c, size_t size)
+{
+	void *p = arena_take(&c->mem, size);
+	struct why why;
+
+	if (p)
+		return p;
+	fail(&why, ERR_no_memory, "no memory for a request");
+	call_fail(c, &why);
+	return NULL;
+}
+
 static const struct verb *find_verb(struct bytes method)
 {
 	enum letter_id id = letter_by_method((const char *)method.p, method.n);

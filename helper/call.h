@@ -47,6 +47,8 @@ struct call {
 /* verbs.c: every verb, ended by a NULL act. */
 extern const struct verb verbs[];
 
+/* Zeroed, and ends with the call. NULL: there is none, and the call was failed for that. */
+void *call_memory(struct call *c, size_t size);
 void call_done(struct call *c, const void *result); /* NULL: nothing */
 void call_done_fd(struct call *c, const void *result, int fd); /* fd stays the caller's */
 void call_fail(struct call *c, const struct why *why);

@@ -87,18 +87,15 @@ static void removed(void *ctx, const struct why *why, struct bytes result UNUSED
 void chroot_act(struct call *c, const void *body)
 {
 	const struct priv_chroot *q = body;
-	struct removal *r = arena_take(&c->mem, sizeof(*r));
+	struct removal *r = call_memory(c, sizeof(*r));
 	struct task_spec spec = {
 		.what = "removing a jail", .run = run_removal, .arg = r, .deadline_ms = REMOVE_MS
 	};
 	struct why why;
 	enum err e;
 
-	if (!r) {
-		fail(&why, ERR_no_memory, "no memory for a removal");
-		call_fail(c, &why);
+	if (!r)
 		return;
-	}
 	r->h = c->h;
 	must(split(c->h, q->chroot_path, r->name));
 	c->state = r;

@@ -53,17 +53,22 @@ static const char *const never[] = { "ptrace", "process_vm_readv", "process_vm_w
 	"acct", "quotactl", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex",
 	"lookup_dcookie", "iopl", "ioperm", "userfaultfd", "vhangup", "nfsservctl", "uselib" };
 
-static enum err forbid(struct why *why)
+static int add_rules(scmp_filter_ctx f, uint32_t action, const char *const *names, size_t n)
 {
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
 	int r = f ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < COUNT(never) && r == 0; i++) {
-		int nr = seccomp_syscall_resolve_name(never[i]);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		int nr = seccomp_syscall_resolve_name(names[i]);
 
-		if (nr >= 0)
-			r = seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, nr, 0);
+		if (nr >= 0) /* this machine has it */
+			r = seccomp_rule_add(f, action, nr, 0);
 	}
+	return r;
+}
+
+/* r: of the rules that were added. The filter ends here. */
+static enum err load_filter(scmp_filter_ctx f, int r, struct why *why)
+{
 	if (r == 0)
 		r = seccomp_load(f);
 	seccomp_release(f);
@@ -71,6 +76,13 @@ static enum err forbid(struct why *why)
 		return OK;
 	errno = -r;
 	return fail_errno(why, "cannot load the system call filter");
+}
+
+static enum err forbid(struct why *why)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+
+	return load_filter(f, add_rules(f, SCMP_ACT_KILL_PROCESS, never, COUNT(never)), why);
 }
 
 enum err confine_ready(struct why *why)
@@ -113,19 +125,6 @@ static const char *const starter_calls[] = { "execve", "execveat", "clone", "clo
 	"setitimer", "alarm", "poll", "ppoll", "getdents64", "fadvise64", "sched_getaffinity",
 	"sync_file_range" };
 
-static int allow(scmp_filter_ctx f, const char *const *names, size_t n)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < n && r == 0; i++) {
-		int nr = seccomp_syscall_resolve_name(names[i]);
-
-		if (nr >= 0)
-			r = seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 0);
-	}
-	return r;
-}
-
 static enum err shed(bool starts, struct why *why)
 {
 	scmp_filter_ctx f;
@@ -139,16 +138,10 @@ static enum err shed(bool starts, struct why *why)
 	if (capng_apply(CAPNG_SELECT_CAPS) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail(why, ERR_denied, "cannot give up capabilities");
 	f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	r = f ? allow(f, plain_calls, COUNT(plain_calls)) : -ENOMEM;
+	r = add_rules(f, SCMP_ACT_ALLOW, plain_calls, COUNT(plain_calls));
 	if (r == 0 && starts)
-		r = allow(f, starter_calls, COUNT(starter_calls));
-	if (r == 0)
-		r = seccomp_load(f);
-	seccomp_release(f);
-	if (r == 0)
-		return OK;
-	errno = -r;
-	return fail_errno(why, "cannot load the system call filter");
+		r = add_rules(f, SCMP_ACT_ALLOW, starter_calls, COUNT(starter_calls));
+	return load_filter(f, r, why);
 }
 
 enum err confine_plain(struct why *why)

@@ -148,7 +148,7 @@ static void connected(void *ctx, const struct why *why, struct bytes result UNUS
 void connect_act(struct call *c, const void *body)
 {
 	const struct priv_connect *q = body;
-	struct connection *x = arena_take(&c->mem, sizeof(*x));
+	struct connection *x = call_memory(c, sizeof(*x));
 	struct task_spec spec = { .what = "connecting to a VMM",
 		.run = run_connection,
 		.arg = x,
@@ -158,10 +158,11 @@ void connect_act(struct call *c, const void *body)
 	enum err e;
 
 	if (!x)
-		e = fail(&why, ERR_no_memory, "no memory for a connection");
-	else if ((x->pidfd = vmms_of(c->h->vmms, q->vm_id, &driver)) < 0)
+		return;
+	x->pidfd = vmms_of(c->h->vmms, q->vm_id, &driver);
+	if (x->pidfd < 0) {
 		e = fail_field(&why, ERR_not_owned, "vm_id", "no machine %s runs", q->vm_id);
-	else {
+	} else {
 		x->h = c->h;
 		jail_name(x->jail, driver, q->vm_id);
 		x->leaf = leaf_of(driver, q->channel);

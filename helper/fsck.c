@@ -174,7 +174,7 @@ void fsck_about(const void *body, char out[ABOUT_MAX])
 
 void fsck_act(struct call *c, const void *body)
 {
-	struct fsck_job *j = arena_take(&c->mem, sizeof(*j));
+	struct fsck_job *j = call_memory(c, sizeof(*j));
 	struct task_spec spec = { .what = "e2fsck",
 		.prepare = prepare,
 		.run = run,
@@ -184,11 +184,8 @@ void fsck_act(struct call *c, const void *body)
 		.starts = true };
 	struct why why;
 
-	if (!j) {
-		fail(&why, ERR_no_memory, "no memory for a request");
-		call_fail(c, &why);
+	if (!j)
 		return;
-	}
 	*j = (struct fsck_job){ c, ((const struct priv_dm *)body)->dm_dev, -1 };
 	if (task_start(c->h, &spec, done, c, &why))
 		call_fail(c, &why);

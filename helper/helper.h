@@ -47,6 +47,12 @@ enum err places_listen(
 /* Where a path lies beneath a place: the rest, or NULL. Pure. */
 const char *beneath(const char *place, const char *path);
 
+/* paths.c: that a path lies beneath the state directory. Pure. */
+enum err check_beneath_state(
+	const struct helper *h, const char *path, const char *field, struct why *why) MUST_CHECK;
+/* errno of a walk beneath a place, as what is wrong with the request. */
+enum err walk_failed(const char *path, const char *field, struct why *why);
+
 /*
  * paths.c: the owner's files, by absolute path beneath the state directory; the descriptor is what
  * was checked: a regular file, the owner's, with one link, on the state directory's device or below

@@ -224,7 +224,7 @@ static void write_done(void *ctx, const struct why *why, struct bytes result UNU
 
 static void start(struct call *c, const struct image_job *job, task_fn *run, task_done_fn *done)
 {
-	struct image_job *j = arena_take(&c->mem, sizeof(*j));
+	struct image_job *j = call_memory(c, sizeof(*j));
 	struct task_spec spec = { .what = "work on an image",
 		.prepare = prepare,
 		.run = run,
@@ -233,11 +233,8 @@ static void start(struct call *c, const struct image_job *job, task_fn *run, tas
 		.plain = true };
 	struct why why;
 
-	if (!j) {
-		fail(&why, ERR_no_memory, "no memory for a request");
-		call_fail(c, &why);
+	if (!j)
 		return;
-	}
 	*j = *job;
 	if (task_start(c->h, &spec, done, c, &why))
 		call_fail(c, &why);

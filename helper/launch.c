@@ -13,20 +13,11 @@
 
 /* ---- check ---- */
 
-static enum err check_file(
-	const struct helper *h, const char *path, const char *field, struct why *why)
-{
-	if (!path || beneath(h->state_path, path))
-		return OK;
-	return fail_field(
-		why, ERR_invalid_value, field, "%s does not lie beneath %s", path, h->state_path);
-}
-
 static enum err check_disks(const struct helper *h, const struct priv_launch *q, struct why *why)
 {
 	for (uint32_t i = 0; i < q->disks.n; i++) {
 		const struct priv_disk *d = &q->disks.v[i];
-		enum err e = check_file(h, d->path, "disks", why);
+		enum err e = d->path ? check_beneath_state(h, d->path, "disks", why) : OK;
 
 		if (e)
 			return e;
@@ -72,9 +63,9 @@ enum err launch_check(const struct helper *h, const void *body, struct why *why)
 	enum err e = check_driver(q, why);
 
 	if (!e)
-		e = check_file(h, q->kernel_path, "kernel_path", why);
-	if (!e)
-		e = check_file(h, q->initrd_path, "initrd_path", why);
+		e = check_beneath_state(h, q->kernel_path, "kernel_path", why);
+	if (!e && q->initrd_path)
+		e = check_beneath_state(h, q->initrd_path, "initrd_path", why);
 	if (!e)
 		e = check_disks(h, q, why);
 	return e ? e : check_taps(q, why);
@@ -170,7 +161,7 @@ static enum err start(struct launch *l, pid_t *pid, int *pidfd, struct why *why)
 	return process_start(&s, pid, pidfd, why);
 }
 
-/* Answers with the pidfd, or is refused; *made: something is to be undone then. */
+/* Its pid and a pidfd of the caller's, or everything that was made is undone. */
 static enum err launch(struct launch *l, pid_t *pid, int *pidfd, struct why *why)
 {
 	struct helper *h = l->call->h;
@@ -210,6 +201,7 @@ static enum err launch(struct launch *l, pid_t *pid, int *pidfd, struct why *why
 	fd_done(&log);
 	pidfd_signal(*pidfd, SIGKILL);
 	pidfd_reap(*pidfd);
+	(void)ledger_forget(h->ledger, priv_thing_vmm, l->q->vm_id, NULL);
 	undo_jail(l);
 	return e;
 }

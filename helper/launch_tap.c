@@ -9,16 +9,20 @@
 #include <unistd.h>
 
 #include "helper/launch.h"
+#include "helper/net.h"
 
 enum err launch_tap(struct launch *l, const char *tap, int *ret, struct why *why)
 {
-	const struct priv_entry *r = ledger_find(l->call->h->ledger, priv_thing_tap, tap);
-	own_fd fd = openat(AT_FDCWD, "/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	unsigned index = if_nametoindex(tap);
+	struct tap_entry known;
+	own_fd fd = -1;
+	enum err e = net_tap(l->call->h, tap, &known, why);
 
-	if (!r || index == 0 || (r->has_number && r->number != index))
+	if (e && e != ERR_not_owned)
+		return e;
+	if (e || known.index == 0)
 		return fail_field(why, ERR_not_owned, "taps", "no tap %s", tap);
+	fd = openat(AT_FDCWD, "/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return fail_errno(why, "cannot open /dev/net/tun");
 	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", tap);

@@ -10,8 +10,16 @@
 #include "helper/helper.h"
 #include "sys/beneath.h"
 
-/* errno of the walk, as what is wrong with the request. */
-static enum err walk_failed(const char *path, const char *field, struct why *why)
+enum err check_beneath_state(
+	const struct helper *h, const char *path, const char *field, struct why *why)
+{
+	if (beneath(h->state_path, path))
+		return OK;
+	return fail_field(why, ERR_invalid_value, field, "%.200s does not lie beneath %s", path,
+		h->state_path);
+}
+
+enum err walk_failed(const char *path, const char *field, struct why *why)
 {
 	switch (errno) {
 	case ELOOP:
@@ -51,16 +59,14 @@ static enum err judge(const struct helper *h, const struct stat *st, const char 
 enum err owner_file(const struct helper *h, const char *path, const char *field, bool writable,
 	int *ret, struct why *why)
 {
-	const char *rest = beneath(h->state_path, path);
 	own_fd node = -1, fd = -1;
 	struct stat st, now;
 	char link[32];
-	enum err e;
+	enum err e = check_beneath_state(h, path, field, why);
 
-	if (!rest)
-		return fail_field(why, ERR_invalid_value, field, "%s does not lie beneath %s", path,
-			h->state_path);
-	node = open_beneath(h->state, rest, O_PATH | O_NOFOLLOW, 0);
+	if (e)
+		return e;
+	node = open_beneath(h->state, beneath(h->state_path, path), O_PATH | O_NOFOLLOW, 0);
 	if (node < 0 || fstat(node, &st) < 0)
 		return walk_failed(path, field, why);
 	e = judge(h, &st, path, field, why);

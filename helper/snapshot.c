@@ -93,14 +93,10 @@ struct snapshot_call {
 
 static struct snapshot_call *new_job(struct call *c, const char *name)
 {
-	struct snapshot_call *s = arena_take(&c->mem, sizeof(*s));
-	struct why why;
+	struct snapshot_call *s = call_memory(c, sizeof(*s));
 
-	if (!s) {
-		fail(&why, ERR_no_memory, "no memory for a request");
-		call_fail(c, &why);
+	if (!s)
 		return NULL;
-	}
 	*s = (struct snapshot_call){ .call = c, .job = { .h = c->h, .name = name } };
 	return s;
 }
@@ -228,14 +224,6 @@ static bool make_mark(const char *vm_id, char out[MARK_MAX])
 	return snprintf(out, MARK_MAX, "BANGER-%s-%s", vm_id, hex) < MARK_MAX;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static enum err make_in(void *arg, struct buf *result, int *gift UNUSED, struct why *why)
 {
 	struct snapshot_call *s = arg;
@@ -250,7 +238,7 @@ static enum err make_in(void *arg, struct buf *result, int *gift UNUSED, struct 
 static enum err note_made(struct snapshot_call *s, const struct snapshot_made *m, struct why *why)
 {
 	const char *vm = ((const struct priv_create_dm *)s->call->body)->vm_id;
-	uint64_t now = now_ms();
+	uint64_t now = ledger_now();
 	enum err e = snapshot_note_loop(&s->job, vm, now, m->base_loop, why);
 
 	if (!e)
@@ -305,13 +293,9 @@ enum err snapshot_make_check(const struct helper *h, const void *body, struct wh
 {
 	const struct priv_create_dm *q = body;
 
-	if (!beneath(h->state_path, q->base_path))
-		return fail_field(why, ERR_invalid_value, "base_path",
-			"%.200s does not lie beneath %s", q->base_path, h->state_path);
-	if (!beneath(h->state_path, q->cow_path))
-		return fail_field(why, ERR_invalid_value, "cow_path",
-			"%.200s does not lie beneath %s", q->cow_path, h->state_path);
-	return OK;
+	enum err e = check_beneath_state(h, q->base_path, "base_path", why);
+
+	return e ? e : check_beneath_state(h, q->cow_path, "cow_path", why);
 }
 
 void snapshot_make_about(const void *body, char out[ABOUT_MAX])
@@ -338,7 +322,7 @@ void snapshot_make_act(struct call *c, const void *body)
 	if (!e && !make_mark(q->vm_id, s->job.mark))
 		e = fail_errno(&why, "cannot make a mark");
 	if (!e)
-		e = snapshot_note(&s->job, q->vm_id, now_ms(), NULL, &why);
+		e = snapshot_note(&s->job, q->vm_id, ledger_now(), NULL, &why);
 	if (e) {
 		call_fail(c, &why);
 		return;

@@ -48,28 +48,12 @@ static int open_node(const struct helper *h, const char *path)
 	return fd;
 }
 
-static enum err walk_failed(const char *path, struct why *why)
-{
-	switch (errno) {
-	case ELOOP:
-	case EXDEV:
-		return fail_field(
-			why, ERR_denied, field, "%s leads over a link or a way out", path);
-	case ENOENT:
-	case ENOTDIR:
-		return fail_field(why, ERR_not_found, field, "%s is not there", path);
-	default:
-		return fail_field(why, err_from_errno(errno), field, "cannot open %s: %s", path,
-			strerror(errno));
-	}
-}
-
 static enum err judge(int fd, const char *path, struct why *why)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return walk_failed(path, why);
+		return walk_failed(path, field, why);
 	if (!S_ISSOCK(st.st_mode))
 		return fail_field(why, ERR_denied, field, "%s is not a socket", path);
 	if (st.st_nlink != 1)
@@ -85,7 +69,7 @@ static enum err give(const struct helper *h, const char *path, struct why *why)
 	enum err e;
 
 	if (fd < 0)
-		return walk_failed(path, why);
+		return walk_failed(path, field, why);
 	e = judge(fd, path, why);
 	if (e)
 		return e;
@@ -93,7 +77,7 @@ static enum err give(const struct helper *h, const char *path, struct why *why)
 	/* closed before it is given */
 	if (fchmodat(AT_FDCWD, link, 0600, 0) < 0 ||
 		fchownat(fd, "", h->owner, h->owner_gid, AT_EMPTY_PATH) < 0)
-		return walk_failed(path, why);
+		return walk_failed(path, field, why);
 	return judge(fd, path, why);
 }
 

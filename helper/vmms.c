@@ -35,14 +35,12 @@ struct live {
 struct vmms {
 	struct helper *h;
 	LIST_HEAD(, live) all;
-	unsigned count;
 };
 
 static void drop(struct live *l)
 {
 	watch_stop(&l->ended);
 	LIST_REMOVE(l, entry);
-	l->v->count--;
 	close(l->pidfd);
 	fd_done(&l->log);
 	free(l);
@@ -81,7 +79,6 @@ static enum err add(struct vmms *v, const struct live *from, struct why *why)
 	*l = *from;
 	l->v = v;
 	LIST_INSERT_HEAD(&v->all, l, entry);
-	v->count++;
 	watch_start(v->h->loop, &l->ended, l->pidfd, WATCH_READ, on_ended, l);
 	return OK;
 }
@@ -132,16 +129,7 @@ static bool lives_in(const struct helper *h, pid_t pid, const char *jail)
 /* Row F2: its command line names the VMM, and the machine. */
 static bool names_itself(pid_t pid, enum vmm driver, const char *vm)
 {
-	own_fd proc = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	own_buf text = { .max = 256 * KiB };
-	const char *program = word_of(vmm, driver);
-	char path[32];
-
-	snprintf(path, sizeof(path), "%d/cmdline", (int)pid);
-	if (proc < 0 || read_file(proc, path, 128 * KiB, &text, NULL))
-		return false;
-	return memmem(text.p, text.n, program, strlen(program)) &&
-	       memmem(text.p, text.n, vm, strlen(vm));
+	return process_names(pid, word_of(vmm, driver)) && process_names(pid, vm);
 }
 
 static bool is_it(const struct helper *h, const struct live *l)

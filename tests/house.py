@@ -32,7 +32,7 @@ BANNED_HELPER = {
     "symlink": "symlinkat", "access": "fstat of a descriptor", "chdir": "fchdir",
     "fopen": "openat2 and fdopen", "opendir": "openat2 and fdopendir", "truncate": "ftruncate",
 }
-MACHINE_PATH = re.compile(r"/work/|/home/(?!USER|NAME|\$|<|%|you\b|user\b|dev\b|me\b)[a-z]|/tmp/bash|"
+MACHINE_PATH = re.compile(r"[/]work/|/home/(?!USER|NAME|\$|<|%|you\b|user\b|dev\b|me\b)[a-z]|/tmp/bash|"
                           r"\.pyenv|/mnt/|/private/")
 
 

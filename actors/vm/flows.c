@@ -26,6 +26,17 @@ struct machine *vm_awaited(struct vmd *v, uint64_t ctx)
 	return m && flow_ticket(&m->flow) == (uint32_t)ctx ? m : NULL;
 }
 
+void vm_step_answered(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
+	struct arena *arena UNUSED)
+{
+	struct machine *m = vm_awaited(state, ctx);
+
+	if (m && why)
+		flow_fail(&m->flow, (uint32_t)ctx, why);
+	else if (m)
+		flow_done(&m->flow, (uint32_t)ctx);
+}
+
 /* ---- image: take what it boots from ---- */
 
 static void hold_answered(struct machine *m, uint64_t ctx, const struct why *why)
@@ -247,22 +258,11 @@ static enum flow_said meet_agent(void *owner UNUSED, struct flow *f)
 
 /* ---- name: NAME.vm leads to it ---- */
 
-static void name_told(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
-	struct arena *arena UNUSED)
-{
-	struct machine *m = vm_awaited(state, ctx);
-
-	if (m && why)
-		flow_fail(&m->flow, (uint32_t)ctx, why);
-	else if (m)
-		flow_done(&m->flow, (uint32_t)ctx);
-}
-
 static enum flow_said publish_name(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
 
-	return machine_name_up(m, name_told, vm_late_name(m, f)) ? FLOW_WAIT : FLOW_DONE;
+	return machine_name_up(m, vm_step_answered, vm_late_name(m, f)) ? FLOW_WAIT : FLOW_DONE;
 }
 
 static enum flow_said withdraw_name(void *owner UNUSED, struct flow *f)

@@ -36,19 +36,14 @@ static void keep(struct machine *m, const struct net_leased *l)
 
 /* ---- steps ---- */
 
-static void leased(void *state, uint64_t ctx, const struct why *why, const void *result,
-	struct arena *arena UNUSED)
+static void leased(
+	void *state, uint64_t ctx, const struct why *why, const void *result, struct arena *arena)
 {
 	struct machine *m = vm_awaited(state, ctx);
 
-	if (!m)
-		return;
-	if (!why)
+	if (m && !why)
 		keep(m, result);
-	if (why)
-		flow_fail(&m->flow, (uint32_t)ctx, why);
-	else
-		flow_done(&m->flow, (uint32_t)ctx);
+	vm_step_answered(state, ctx, why, result, arena);
 }
 
 enum flow_said vm_lease_address(void *owner UNUSED, struct flow *f)
@@ -62,17 +57,6 @@ enum flow_said vm_lease_address(void *owner UNUSED, struct flow *f)
 	return FLOW_WAIT;
 }
 
-static void returned(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
-	struct arena *arena UNUSED)
-{
-	struct machine *m = vm_awaited(state, ctx);
-
-	if (m && why)
-		flow_fail(&m->flow, (uint32_t)ctx, why);
-	else if (m)
-		flow_done(&m->flow, (uint32_t)ctx);
-}
-
 enum flow_said vm_return_address(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
@@ -82,7 +66,7 @@ enum flow_said vm_return_address(void *owner UNUSED, struct flow *f)
 	if (!machine_leases(m))
 		return FLOW_DONE;
 	machine_set_address(m, NULL);
-	ask(m->v->me, LETTER_net_release, &q, NET_MS, returned, vm_late_name(m, f));
+	ask(m->v->me, LETTER_net_release, &q, NET_MS, vm_step_answered, vm_late_name(m, f));
 	return FLOW_WAIT;
 }
 

@@ -347,6 +347,8 @@ void machine_network_words(const struct machine *m, struct buf *line); /* for th
 uint64_t vm_late_name(const struct machine *m, const struct flow *f);
 /* ... and the machine whose flow still waits with it; NULL when the answer is too late. */
 struct machine *vm_awaited(struct vmd *v, uint64_t ctx);
+/* Of an ask whose ctx is vm_late_name: the step is over, and has nothing to keep. */
+answer_fn vm_step_answered;
 extern const struct flow_kind vm_create_flow, vm_make_flow, vm_start_flow, vm_stop_flow,
 	vm_delete_flow;
 void vm_flow_host_init(struct vmd *v);

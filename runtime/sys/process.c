@@ -195,7 +195,7 @@ uint64_t process_start_time(pid_t pid)
 	return stat_fields(pid, &start, 22, 22) ? start : 0;
 }
 
-static bool cmdline_names(pid_t pid, const char *needle)
+bool process_names(pid_t pid, const char *needle)
 {
 	own_buf text = { .max = 256 * KiB };
 	char path[32];
@@ -211,7 +211,7 @@ int process_find(pid_t pid, uint64_t start_time, const char *needle)
 {
 	own_fd fd = pidfd_of(pid);
 
-	if (fd < 0 || process_start_time(pid) != start_time || !cmdline_names(pid, needle))
+	if (fd < 0 || process_start_time(pid) != start_time || !process_names(pid, needle))
 		return -1;
 	/* still the one that was opened: a signal that does nothing reaches it, or may not */
 	if (pidfd_signal(fd, 0) < 0 && errno != EPERM)
@@ -230,7 +230,7 @@ pid_t process_search(uid_t least, uid_t most, const char *needle)
 
 		if (pid > 1 && pid != getpid() && fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
 			((st.st_uid >= least && st.st_uid <= most) || st.st_uid == 0) &&
-			cmdline_names(pid, needle))
+			process_names(pid, needle))
 			return pid;
 	}
 	return 0;

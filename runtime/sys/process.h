@@ -43,6 +43,9 @@ enum err process_start(const struct process_spec *spec, pid_t *ret_pid, int *ret
 /* Start time in clock ticks since boot, from /proc; 0 when there is no such process. */
 uint64_t process_start_time(pid_t pid);
 
+/* Whether its command line holds that text, anywhere. */
+bool process_names(pid_t pid, const char *needle);
+
 /*
  * A pidfd for the process that has this pid and start time and names `needle` in its command line;
  * -1 when it is another one or gone. The pidfd is opened first, so what was checked is what is
