@@ -106,6 +106,7 @@ static size_t on_data(void *ctx, const uint8_t *p, size_t n)
 	session_console(m, p, n);
 	spend(m, n);
 	notice_end(m);
+	vm_notice_lost_timer(m);
 	return n;
 }
 

@@ -11,7 +11,8 @@
 enum {
 	HOLD_MS = 900000, /* a kernel may have to be fetched first */
 	WRITE_MS = 60000,
-	KVM_TRIAL_MS = 20000
+	KVM_TRIAL_MS = 20000,
+	TIMERS_LOST_MAX = 8
 };
 
 uint64_t vm_late_name(const struct machine *m, const struct flow *f)
@@ -154,6 +155,7 @@ static enum flow_said launch_vmm(void *owner UNUSED, struct flow *f)
 	if (world_mkdir(m->v->world, RUNTIME, dir, &f->why))
 		return FLOW_FAILED;
 	m->wants_launch = true;
+	m->timers_lost = 0;
 	m->launched_ticket = flow_ticket(f);
 	said = vmm_launch(m, &f->why);
 	m->wants_launch = said == FLOW_WAIT;
@@ -208,6 +210,24 @@ static void trial_over(void *ctx)
 	machine_vmm_end(m);
 }
 
+/*
+ * An emulated guest has one timer, which its kernel measures against the TSC for a tenth of a
+ * second. A host that rests the VMM just then spoils the measure; the kernel gives the timer up,
+ * says so, and waits for ever for its first tick.
+ */
+void vm_notice_lost_timer(struct machine *m)
+{
+	if (!m->wants_hello || m->relaunch || m->r.accel != accel_tcg ||
+		m->timers_lost >= TIMERS_LOST_MAX ||
+		!console_says(m, "APIC frequency too slow, disabling apic timer"))
+		return;
+	m->timers_lost++;
+	log_line(LOG_WARN, "vm", "guest could not measure its timer, starting it again", "vm",
+		m->id, NULL);
+	m->relaunch = true;
+	machine_vmm_end(m);
+}
+
 static enum flow_said await_hello(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
@@ -218,6 +238,7 @@ static enum flow_said await_hello(void *owner UNUSED, struct flow *f)
 	m->hello_ticket = flow_ticket(f);
 	if (m->kvm_on_trial)
 		world_timer(m->v->world, &m->patience, KVM_TRIAL_MS, trial_over, m);
+	vm_notice_lost_timer(m);
 	return FLOW_WAIT;
 }
 

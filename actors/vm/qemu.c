@@ -46,8 +46,11 @@ static void driver_words(struct machine *m, struct buf *b)
 	buf_str(b, " reboot=t no_timer_check");
 	world_host_facts(m->v->world, &host);
 	if (m->r.accel == accel_tcg) {
-		/* there is no secret between a guest's processes and an emulated CPU to keep */
-		buf_str(b, " mitigations=off nokaslr");
+		/*
+		 * There is no secret between a guest's processes and an emulated CPU to keep. Its
+		 * kernel's warnings tell of a timer that it lost (vm_notice_lost_timer).
+		 */
+		buf_str(b, " mitigations=off nokaslr loglevel=5");
 		if (host.tsc_khz)
 			buf_fmt(b, " tsc=reliable tsc_early_khz=%llu",
 				(unsigned long long)host.tsc_khz);

@@ -198,7 +198,8 @@ struct machine {
 	struct wtimer early_deadline;
 	struct wtimer patience; /* stop: until force; boot: until KVM's trial is over */
 	bool kvm_on_trial;
-	bool relaunch; /* its end is no end: it is started again without KVM */
+	bool relaunch; /* its end is no end: it is started again, without KVM if that hung it */
+	unsigned timers_lost; /* in this boot: launches whose guest could not measure its timer */
 	uint64_t started_ms; /* monotonic, of the VMM */
 	struct {
 		uint64_t at_ms; /* monotonic; 0: not looked at yet */
@@ -356,6 +357,7 @@ enum flow_said vm_remove_disks(struct machine *m);
 /* A new agent said hello: what a step had asked the one before will not be answered. */
 void vm_agent_again(struct machine *m);
 const struct flow_kind *vm_flow_by_name(const char *name);
+void vm_notice_lost_timer(struct machine *m); /* the console said more, or is waited for now */
 
 /* ops.c */
 struct op *op_new(struct vmd *v, enum op_kind kind, struct machine *m, const struct letter *l,

@@ -95,6 +95,7 @@ static void reset_signals(void)
 static NORETURN void child(const struct process_spec *s, int program, int report, pid_t parent)
 {
 	static char *const no_env[] = { NULL };
+	char *const *envp;
 	const char *step = "preparing";
 
 	reset_signals();
@@ -112,7 +113,11 @@ static NORETURN void child(const struct process_spec *s, int program, int report
 			_exit(127);
 	}
 	close_others(s, report);
-	execveat(program, "", s->argv, s->envp ? s->envp : no_env, AT_EMPTY_PATH);
+	envp = s->envp ? s->envp : no_env;
+	execveat(program, "", s->argv, envp, AT_EMPTY_PATH);
+	/* the interpreter of a script opens the descriptor by its name in /dev/fd */
+	if (errno == ENOENT && fcntl(program, F_SETFD, 0) == 0)
+		execveat(program, "", s->argv, envp, AT_EMPTY_PATH);
 	child_fail(report, "starting the program");
 	_exit(127);
 }

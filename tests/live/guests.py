@@ -3,8 +3,11 @@
 import hashlib
 import io
 import json
+import os
+import signal
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
@@ -98,5 +101,47 @@ def modules(house):
     assert done.code != 0 and b"Read-only" in done.err, done.err
 
 
+LOUD = """#!/usr/bin/python3
+import os, sys
+args = sys.argv[1:]
+args[args.index("-append") + 1] += " apic=verbose loglevel=8"
+os.execvp("qemu-system-x86_64", ["qemu-system-x86_64"] + args)
+"""
+
+
+def rest_in_measure(house, maker):
+    """Stops the VMM in the tenth of a second in which its guest measures its timer."""
+    found = None
+    while maker.poll() is None and not found:
+        for console in house.state.glob("vm/*/console.log"):
+            found = found or b"calibrating APIC timer" in console.read_bytes()
+        time.sleep(0.0005)
+    for pid, name in live.processes_of(house.dir).items():
+        if found and name.startswith("qemu"):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.15)  # how long the host rests it
+            os.kill(pid, signal.SIGCONT)
+
+
+def lost_timer(house):
+    """an emulated guest that could not measure its timer is started again"""
+    program = house.dir / "loud-qemu"
+    program.write_text(LOUD)
+    program.chmod(0o755)
+    (house.dir / "c/config.yaml").write_text(f"qemu_bin: {program}\naccel: tcg\n")
+    for _ in range(20):  # a rest may come too early or too late
+        maker = house.popen("vm", "create", "--name", "m", "--image", "debian")
+        rest_in_measure(house, maker)
+        _, err = maker.communicate(timeout=live.PATIENCE)
+        assert maker.returncode == 0, err
+        house.ok("vm", "delete", "m")
+        if any("could not measure its timer" in line for line in house.log()):
+            return
+    raise AssertionError("no guest lost its timer")
+
+
+lost_timer.deadline = 240
+
+
 if __name__ == "__main__":
-    live.main([without_init, container_layers, modules])
+    live.main([without_init, container_layers, modules, lost_timer])

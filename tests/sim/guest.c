@@ -253,11 +253,24 @@ static void print_more(void *ctx, uint64_t left)
 		sim_after(g->sim, sim_between(g->sim, 1, 200), print_more, g, left - 1);
 }
 
+/* It hangs, also in calm weather: started again it will boot. */
+static void lose_timer(void *ctx, uint64_t arg UNUSED)
+{
+	struct guest *g = ctx;
+
+	vmm_console(g->p, "[    0.2] APIC frequency too slow, disabling apic timer\r\n");
+}
+
 void guest_boot(struct guest *g)
 {
 	struct sim *s = g->sim;
 	bool kvm = vmm_is_firecracker(g->p) || strstr(g->p->command, "-accel kvm");
 
+	if (!kvm && sim_chance(s, 50)) {
+		sim_mark(s, MARK_timer_lost);
+		sim_after(s, sim_between(s, 1, 50), lose_timer, g, 0);
+		return;
+	}
 	sim_after(s, sim_between(s, 1, 50), print_more, g, sim_roll(s, 8));
 	if ((kvm && s->kvm_hangs) || (!s->calm && sim_chance(s, s->weather.never))) {
 		sim_mark(s, MARK_boot_never);

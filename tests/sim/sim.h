@@ -48,6 +48,7 @@ enum {
 	M(guest_reboot, "guest rebooted itself") \
 	M(guest_off, "guest powered itself off") \
 	M(boot_never, "agent never came") \
+	M(timer_lost, "guest lost its timer") \
 	M(agent_silent, "agent fell silent") \
 	M(agent_restart, "agent started again") \
 	M(agent_malformed, "agent sent garbage") \

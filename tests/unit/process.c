@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,6 +82,30 @@ static void ends_are_told(void **state UNUSED)
 		assert_int_equal(finish(&s), rows[i].status);
 	}
 	assert_int_equal(pidfd_reap(-1), -1);
+}
+
+/* A program may be a script, as those that wrap QEMU are. */
+static void scripts_are_programs(void **state UNUSED)
+{
+	static const char text[] = "#!/bin/sh\nexit $1\n";
+	char file[] = "/tmp/banger-unit-XXXXXX", five[] = "5", *argv[] = { file, five, NULL };
+	int made = mkstemp(file), pidfd = -1;
+	struct process_spec spec = { .argv = argv };
+	struct why why;
+	enum err e;
+	pid_t pid;
+
+	assert_int_equal(write(made, text, sizeof(text) - 1), sizeof(text) - 1);
+	assert_int_equal(fchmod(made, 0700), 0);
+	close(made);
+	spec.program = open(file, O_RDONLY | O_CLOEXEC);
+	e = process_start(&spec, &pid, &pidfd, &why);
+	check_row(e == OK, "%s", why.text);
+	assert_int_equal(poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, 30000), 1);
+	assert_int_equal(pidfd_reap(pidfd), 5);
+	close(pidfd);
+	close(spec.program);
+	unlink(file);
 }
 
 static void exec_failure_is_told(void **state UNUSED)
@@ -226,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(ends_are_told),
+		TEST(scripts_are_programs),
 		TEST(exec_failure_is_told),
 		TEST(nothing_else_is_open),
 		TEST(gifts_may_cross),
