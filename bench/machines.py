@@ -164,8 +164,9 @@ class Machines:
         true = d.command("vm", "exec", "bench", "--", "true")
         rows = []
         try:
-            cold = self.guest()
-            call([*cold, "true"])
+            way = self.guest()
+            call([*way, "true"])
+            cold = way
             control = self.host.dir / "mux"
             self.host.spawn([*cold[:-1], "-M", "-N", "-S", control, cold[-1]])
             deadline = time.monotonic() + 60

@@ -37,11 +37,13 @@ static void forward(int dir, char **argv, char netdev[NETDEV_BYTES])
 	if (fd < 0 || read(fd, port, 5) <= 0)
 		return;
 	for (; *argv; argv++)
-		if (str_eq(*argv, "user,id=net")) {
+		if (strncmp(*argv, "user,id=", 8) == 0) {
 			snprintf(netdev, NETDEV_BYTES, "%s,hostfwd=tcp:127.0.0.1:%s-:22", *argv,
 				port);
 			*argv = netdev;
+			return;
 		}
+	fprintf(stderr, "vmm: no user-mode network to forward a port of\n");
 }
 
 int main(int argc UNUSED, char **argv)
