@@ -192,6 +192,14 @@ static enum flow_said end_vmm(void *owner UNUSED, struct flow *f)
 
 /* ---- boot: until the agent says hello ---- */
 
+/* With another process, within the same step. */
+static void start_again(struct machine *m, const char *reason)
+{
+	log_line(LOG_WARN, "vm", reason, "vm", m->id, NULL);
+	m->relaunch = true;
+	machine_vmm_end(m);
+}
+
 /*
  * KVM can open and still hang every guest (a paravirtual backend below us); only a guest that
  * reached userspace proves it. So the first boot with it is a trial, and after a failed one
@@ -201,13 +209,10 @@ static void trial_over(void *ctx)
 {
 	struct machine *m = ctx;
 
-	log_line(LOG_WARN, "vm", "kvm hangs guests on this host, emulating from now on", "vm",
-		m->id, NULL);
 	m->v->kvm_hangs = true;
 	m->kvm_on_trial = false;
 	m->r.accel = accel_auto;
-	m->relaunch = true;
-	machine_vmm_end(m);
+	start_again(m, "kvm hangs guests on this host, emulating from now on");
 }
 
 /*
@@ -222,10 +227,7 @@ void vm_notice_lost_timer(struct machine *m)
 		!console_says(m, "APIC frequency too slow, disabling apic timer"))
 		return;
 	m->timers_lost++;
-	log_line(LOG_WARN, "vm", "guest could not measure its timer, starting it again", "vm",
-		m->id, NULL);
-	m->relaunch = true;
-	machine_vmm_end(m);
+	start_again(m, "guest could not measure its timer, starting it again");
 }
 
 static enum flow_said await_hello(void *owner UNUSED, struct flow *f)

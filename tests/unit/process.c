@@ -49,21 +49,27 @@ static void start(struct started *s, struct process_spec *spec, const char *scri
 	free(body);
 }
 
+static int await_end(int pidfd)
+{
+	int status;
+
+	assert_int_equal(poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, 30000), 1);
+	status = pidfd_reap(pidfd);
+	close(pidfd);
+	return status;
+}
+
 static int finish(struct started *s)
 {
 	size_t have = 0;
 	ssize_t n;
-	int status;
 
 	while (have + 1 < sizeof(s->text) &&
 		(n = read(s->out, s->text + have, sizeof(s->text) - 1 - have)) > 0)
 		have += (size_t)n;
 	s->text[have] = '\0';
 	close(s->out);
-	assert_int_equal(poll(&(struct pollfd){ .fd = s->pidfd, .events = POLLIN }, 1, 30000), 1);
-	status = pidfd_reap(s->pidfd);
-	close(s->pidfd);
-	return status;
+	return await_end(s->pidfd);
 }
 
 static void ends_are_told(void **state UNUSED)
@@ -101,9 +107,7 @@ static void scripts_are_programs(void **state UNUSED)
 	spec.program = open(file, O_RDONLY | O_CLOEXEC);
 	e = process_start(&spec, &pid, &pidfd, &why);
 	check_row(e == OK, "%s", why.text);
-	assert_int_equal(poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, 30000), 1);
-	assert_int_equal(pidfd_reap(pidfd), 5);
-	close(pidfd);
+	assert_int_equal(await_end(pidfd), 5);
 	close(spec.program);
 	unlink(file);
 }
