@@ -131,6 +131,14 @@ def cpu(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def was_cut(client):
+    """The daemon hung up. A byte that it had not read yet makes that a reset, not an end."""
+    try:
+        return client.socket.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def slow_ones(house):
     """1,000 clients that send a byte a second are cut after 5 s; a good one hardly feels them"""
     house.ok("daemon", "start")
@@ -153,7 +161,7 @@ def slow_ones(house):
         due = time.monotonic() + 1
         while left and (wait := due - time.monotonic()) > 0:
             for fd, _ in poll.poll(wait * 1000):
-                assert left.pop(fd).socket.recv(1) == b""
+                assert was_cut(left.pop(fd))
                 poll.unregister(fd)
             times += pings(good, 20)
         if not left:
