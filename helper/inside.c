@@ -91,6 +91,13 @@ static int place_file(const struct inside *in, const struct inside_file *f, int 
 	return limit_mount(f->at, MS_NOEXEC | (f->writable ? 0 : MS_RDONLY));
 }
 
+static int place_tmpfs(const char *at)
+{
+	if (mkdirat(AT_FDCWD, at, 0755) < 0)
+		return -1;
+	return mount("none", at, "tmpfs", MS_NOSUID | MS_NOEXEC, "size=64k,mode=755");
+}
+
 /* The host's libraries and firmware, as the host has them. */
 static int place_system(const struct inside *in)
 {
@@ -124,8 +131,7 @@ static int make_node(const char *path, mode_t mode, unsigned major_, unsigned mi
 
 static int place_devices(const struct inside *in)
 {
-	if (mkdirat(AT_FDCWD, "dev", 0755) < 0 ||
-		mount("none", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "size=64k,mode=755") < 0)
+	if (place_tmpfs("dev") < 0)
 		return -1;
 	if (make_node("dev/null", 0666, 1, 3, 0) < 0 || make_node("dev/zero", 0666, 1, 5, 0) < 0 ||
 		make_node("dev/random", 0444, 1, 8, 0) < 0 ||
@@ -202,6 +208,7 @@ int inside_enter(void *arg, const char **step)
 		STEP("placing libraries", place_system(in));
 		STEP("placing devices", place_devices(in));
 	}
+	STEP("placing its disks", place_tmpfs(JAIL_DISKS));
 	for (unsigned i = 0; i < in->files_n; i++)
 		STEP("placing its files", place_file(in, &in->files[i], trees[i]));
 	umask(077);

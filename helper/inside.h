@@ -10,6 +10,8 @@
 
 enum { INSIDE_FILES_MAX = 12, INSIDE_PATH_MAX = 48 };
 
+#define JAIL_DISKS "disks" /* a tmpfs of the jail's: nodes work there, whatever jails lie on */
+
 struct inside_file {
 	int fd; /* of the owner's file; -1: a block device */
 	dev_t dev;

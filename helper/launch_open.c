@@ -61,9 +61,7 @@ static enum err open_files(struct launch *l, struct why *why)
 	for (uint32_t i = 0; i < q->disks.n && !e; i++) {
 		const struct priv_disk *d = &q->disks.v[i];
 
-		/* nodes go into the /dev of our own jails; a jailer makes its /dev itself */
-		snprintf(at, sizeof(at), "%s%s", d->path || l->in.jailer ? "disks/" : "dev/disk-",
-			d->id);
+		snprintf(at, sizeof(at), JAIL_DISKS "/%s", d->id);
 		e = d->path ? add_file(l, d->path, "disks", at, !d->read_only, why) :
 			      add_snapshot(l, d, at, why);
 	}

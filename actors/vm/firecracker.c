@@ -119,11 +119,8 @@ static void place(const struct machine *m, struct arena *a, struct fc_machine *x
 		jailed ? "/run/v.sock" :
 			 arena_fmt(a, GIVEN "%d/%s", DIR_FD, m->driver->leaves[vmm_channel_vsock]);
 	for (unsigned i = 0; i < files.n - 2; i++) {
-		bool node = jailed && m->r.layer == layer_dm && i == 0;
-
 		x->disks[i] = (struct fc_disk){ .id = ids[i],
-			.path = jailed ? arena_fmt(a, "/%s%s", node ? "dev/disk-" : "disks/",
-						 ids[i]) :
+			.path = jailed ? arena_fmt(a, "/disks/%s", ids[i]) :
 					 arena_fmt(a, GIVEN "%d", FILES_FD + 2 + (int)i),
 			.read_only = i == 2,
 			.unsafe = m->r.rm };

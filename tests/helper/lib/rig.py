@@ -258,7 +258,7 @@ def enter():
 
 
 def on_alarm(_signal, _frame):
-    raise AssertionError(f"the test took more than {DEADLINE} s")
+    raise AssertionError("the test took too long")
 
 
 def tell(number, name, error, rig):
