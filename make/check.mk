@@ -1,9 +1,9 @@
 # `make check` after the packages are there: everything is built first, then one run of all suites,
-# cheap ones first and real machines last, so that one sum stands at the end. The suite `smoke` can be
-# named too: it runs SMOKE_SHARDS (`make smoke` runs all), SMOKE_JOBS hosts at once.
+# cheap ones first and real machines last, so that one sum stands at the end. The suite `smoke` runs
+# SMOKE_SHARDS (`make smoke` runs all), SMOKE_JOBS hosts at once.
 
 .PHONY: check-built check-programs
-CHECK_SUITES ?= unit torture foreign dns house fuzz sim helper live
+CHECK_SUITES ?= unit torture foreign dns house fuzz sim helper live smoke
 export SMOKE_SHARDS ?= system machines
 export SMOKE_JOBS ?= 2
 

@@ -148,6 +148,8 @@ def out_by_nat():
     finally:
         host.ok("systemctl", "stop", "outside-web")
         host.ok("ip", "netns", "delete", "outside")
+        host.ok("umount", "/run/netns")  # `ip` made that
+        os.rmdir("/run/netns")
 
 
 @host.machines
