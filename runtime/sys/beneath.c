@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 64 };
+enum { DEPTH_MAX = 64, FREED_SOON = 65536 /* host bytes; less is freed at once */ };
 
 int open_beneath(int dir, const char *path, int flags, mode_t mode)
 {
@@ -70,8 +70,25 @@ enum err make_dirs(int dir, const char *path, struct why *why)
 	return OK;
 }
 
+/* unlinkat(), but what would take long to free is freed by the closer. */
+static int unlink_soon(int dir, const char *name, struct closer *closer)
+{
+	struct stat st;
+	int fd = -1, r, saved;
+
+	if (closer && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		st.st_blocks >= FREED_SOON / 512)
+		fd = open_beneath(dir, name, O_PATH | O_NOFOLLOW, 0);
+	r = unlinkat(dir, name, 0);
+	saved = errno;
+	if (fd >= 0)
+		closer_take(closer, fd);
+	errno = saved;
+	return r;
+}
+
 /* Empties the directory `fd` (taken over), which must lie on device dev. */
-static enum err empty_dir(int fd, dev_t dev, int depth, struct why *why)
+static enum err empty_dir(int fd, dev_t dev, int depth, struct closer *closer, struct why *why)
 {
 	own_dir d = fdopendir(fd);
 	struct dirent *e;
@@ -86,7 +103,7 @@ static enum err empty_dir(int fd, dev_t dev, int depth, struct why *why)
 
 		if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
 			continue;
-		if (unlinkat(fd, e->d_name, 0) == 0 || errno == ENOENT)
+		if (unlink_soon(fd, e->d_name, closer) == 0 || errno == ENOENT)
 			continue;
 		if (errno != EISDIR && errno != EPERM)
 			return fail_errno(why, "cannot remove %s", e->d_name);
@@ -96,7 +113,7 @@ static enum err empty_dir(int fd, dev_t dev, int depth, struct why *why)
 		if (st.st_dev != dev || depth >= DEPTH_MAX)
 			return fail(
 				why, ERR_conflict, "%s is a mount point or too deep", e->d_name);
-		if (empty_dir(take_fd(&child), dev, depth + 1, why))
+		if (empty_dir(take_fd(&child), dev, depth + 1, closer, why))
 			return why ? why->code : ERR_internal;
 		if (unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			return fail_errno(why, "cannot remove directory %s", e->d_name);
@@ -124,7 +141,7 @@ static int open_parent(int dir, const char *path, const char **name)
 	return open_beneath(dir, parent, O_RDONLY | O_DIRECTORY, 0);
 }
 
-enum err remove_tree(int dir, const char *path, struct why *why)
+enum err remove_tree_soon(int dir, const char *path, struct closer *closer, struct why *why)
 {
 	const char *name;
 	own_fd parent = open_parent(dir, path, &name), fd = -1;
@@ -132,18 +149,23 @@ enum err remove_tree(int dir, const char *path, struct why *why)
 
 	if (parent < 0)
 		return errno == ENOENT ? OK : fail_errno(why, "cannot remove %s", path);
-	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+	if (unlink_soon(parent, name, closer) == 0 || errno == ENOENT)
 		return OK;
 	if (errno != EISDIR && errno != EPERM)
 		return fail_errno(why, "cannot remove %s", path);
 	fd = open_beneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail_errno(why, "cannot remove %s", path);
-	if (empty_dir(take_fd(&fd), st.st_dev, 0, why))
+	if (empty_dir(take_fd(&fd), st.st_dev, 0, closer, why))
 		return why ? why->code : ERR_internal;
 	if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return fail_errno(why, "cannot remove %s", path);
 	return OK;
+}
+
+enum err remove_tree(int dir, const char *path, struct why *why)
+{
+	return remove_tree_soon(dir, path, NULL, why);
 }
 
 enum err read_file(int dir, const char *path, size_t max, struct buf *ret, struct why *why)

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "sys/closer.h"
 
 /* A descriptor, or -1 with errno. O_CLOEXEC is always set. */
 int open_beneath(int dir, const char *path, int flags, mode_t mode);
@@ -26,6 +27,9 @@ enum err make_dirs(int dir, const char *path, struct why *why) MUST_CHECK;
 
 /* Removes whatever path names, a whole tree too, never crossing a mount. Absent is fine. */
 enum err remove_tree(int dir, const char *path, struct why *why) MUST_CHECK;
+/* The same; the names are gone when this returns, and what is large is freed by the closer. */
+enum err remove_tree_soon(
+	int dir, const char *path, struct closer *closer, struct why *why) MUST_CHECK;
 
 /* Whole file into ret (at most max bytes). ERR_not_found when absent. */
 enum err read_file(

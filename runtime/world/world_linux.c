@@ -38,6 +38,7 @@ enum err world_linux_new(struct loop *l, const char *state_dir, const char *runt
 	w->loop = l;
 	w->dirs[STATE] = w->dirs[RUNTIME] = -1;
 	w->tsc = tsc_mark();
+	w->closer = closer_new(); /* without one files are freed on the loop */
 	find_program_dir(w);
 	for (int i = 0; i < 2 && !e; i++) {
 		snprintf(w->paths[i], sizeof(w->paths[i]), "%s", dirs[i]);
@@ -65,6 +66,7 @@ void world_linux_free(struct world *w)
 	http_world_done(w);
 	store_thread_free(w->store);
 	kv_close(w->kv);
+	closer_free(w->closer);
 	fd_done(&w->dirs[STATE]);
 	fd_done(&w->dirs[RUNTIME]);
 	free(w);

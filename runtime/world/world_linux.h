@@ -7,6 +7,7 @@
 
 #include <limits.h>
 
+#include "sys/closer.h"
 #include "sys/tsc.h"
 #include "world/world.h"
 
@@ -36,6 +37,7 @@ struct world {
 	char boot_id[37];
 	struct tsc_mark tsc;
 	uint64_t tsc_khz; /* 0 until asked */
+	struct closer *closer; /* of files that are large */
 	struct kv *kv;
 	struct store_thread *store;
 	/* A flush failed: nobody knows what is on disk, and nothing is written from here on. */

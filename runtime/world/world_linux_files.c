@@ -29,7 +29,7 @@ enum err world_give(struct world *w, enum area p, const char *path, struct why *
 
 enum err world_remove(struct world *w, enum area p, const char *path, struct why *why)
 {
-	return remove_tree(w->dirs[p], path, why);
+	return remove_tree_soon(w->dirs[p], path, w->closer, why);
 }
 
 enum err world_rename(

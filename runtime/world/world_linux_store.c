@@ -1,5 +1,5 @@
 /*
- * world_linux_store.c - store commits, on the process's only other thread.
+ * world_linux_store.c - store commits, on a thread of the store's.
  *
  * LMDB's flush blocks, so the commits of a turn are joined into one batch and handed over whole;
  * what comes while that is under way waits for the next one (group commit). The loop and the thread
