@@ -288,7 +288,7 @@ void machine_info(struct machine *m, bool disks, struct vm_info *ret)
 		.has_started = m->r.has_started };
 	if (m->child) {
 		ret->has_pid = ret->has_uptime_ms = true;
-		ret->pid = (uint64_t)child_pid(m->child);
+		ret->pid = m->r.pid;
 		ret->uptime_ms = world_now_ms(m->v->world) - m->started_ms;
 		look_at_usage(m);
 		ret->has_rss = ret->has_cpu_ms = m->usage.known;

@@ -150,29 +150,38 @@ struct waiter { /* vm.wait */
 };
 
 struct machine {
-	struct link by_id, by_name, by_serial;
+	/* What a row of a list reads lies together: with many machines the caches do not hold more. */
+	struct link by_id;
+	struct vmd *v;
+	struct child *child;
+	bool on_probation; /* adopted in the middle of a flow: kept if its agent answers in time */
+	uint64_t started_ms; /* monotonic, of the VMM */
+	struct {
+		uint64_t at_ms; /* monotonic; 0: not looked at yet */
+		uint64_t rss, cpu_ms;
+		bool known;
+	} usage; /* of the VMM's process; looking costs more than all the rest of a list's row */
+	struct vm_record r; /* strings point at the arrays below */
+	char id[11], name[64], image[129], kernel[65], reason[32];
+	struct flow flow;
+	char image_id[11], kernel_id[11], home[256], boot_id[37], address[16];
+
+	struct link by_name, by_serial;
 	struct link by_address; /* while r.address is set */
 	uint32_t serial; /* never used twice: what late answers name the machine by */
 	unsigned holds_due; /* answers of image and kernel that a step waits for */
-	struct vmd *v;
-	struct vm_record r; /* strings point at the arrays below */
-	char id[11], name[64], image[129], image_id[11], kernel[65], kernel_id[11], home[256],
-		reason[32], boot_id[37], address[16];
 	char *ssh_key; /* r.ssh_key; NULL when there is none */
 	const struct vmm_driver *driver;
 	struct image_use *use;
 	struct boot_set boot;
 	struct machine_net net;
 	unsigned fill_told; /* percent of the root disk's room that were warned about last */
-	struct flow flow;
 	struct op *op; /* what the flow works for; NULL: the daemon itself */
 	struct op *next; /* waits for the flow's end */
 	bool next_set, then_start; /* a delete without an op may wait too */
 	uint64_t owner; /* client whose going deletes it (rm); 0 = none */
 	bool disk_by_default; /* its size is the configuration's, not the client's */
-	struct child *child;
 	bool named; /* the dns actor was told of it */
-	bool on_probation; /* adopted in the middle of a flow: kept if its agent answers in time */
 	/* the VMM ended behind the flow's last write: the record is to be written again */
 	bool stale;
 	bool guest_down, guest_reset; /* the VMM told of a power-off or reset */
@@ -200,12 +209,6 @@ struct machine {
 	bool kvm_on_trial;
 	bool relaunch; /* its end is no end: it is started again, without KVM if that hung it */
 	unsigned timers_lost; /* in this boot: launches whose guest could not measure its timer */
-	uint64_t started_ms; /* monotonic, of the VMM */
-	struct {
-		uint64_t at_ms; /* monotonic; 0: not looked at yet */
-		uint64_t rss, cpu_ms;
-		bool known;
-	} usage; /* of the VMM's process; looking costs more than all the rest of a list's row */
 };
 
 /*
