@@ -150,7 +150,7 @@ struct waiter { /* vm.wait */
 };
 
 struct machine {
-	/* What a row of a list reads lies together: with many machines the caches do not hold more. */
+	/* What a row of a list reads lies together, for the caches' sake. */
 	struct link by_id;
 	struct vmd *v;
 	struct child *child;

@@ -1,15 +1,16 @@
 /*
  * process.c - clone with a pidfd, /proc readers, pidfd signals.
  *
- * The child between clone and exec only makes system calls; failures travel back over a
- * close-on-exec pipe, so that "no such program" is the starter's error.
+ * The child shares the starter's memory until it executes (copying the page tables of a daemon of a
+ * thousand machines costs more than all the rest), while the starter waits. So it only makes system
+ * calls, and raw ones where the C library would speak to the starter's other threads. Failures
+ * travel back over a close-on-exec pipe: "no such program" is the starter's error.
  */
 #include "sys/process.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -19,7 +20,10 @@
 
 #include "sys/beneath.h"
 
-enum { GIFT_BASE = 64 }; /* descriptors are first moved above this, so that none is overwritten */
+enum {
+	GIFT_BASE = 64, /* descriptors are first moved above this, so that none is overwritten */
+	CHILD_STACK = 65536, /* with room for what sanitizers add */
+};
 
 /* What a child that could not exec leaves in the pipe. */
 struct exec_report {
@@ -92,9 +96,26 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static NORETURN void child(const struct process_spec *s, int program, int report, pid_t parent)
+struct starting {
+	const struct process_spec *s;
+	int program, report;
+	pid_t parent;
+};
+
+static int drop(const struct process_spec *s)
+{
+	if (syscall(SYS_setgroups, 0, NULL) < 0 ||
+		syscall(SYS_setresgid, s->gid, s->gid, s->gid) < 0)
+		return -1;
+	return (int)syscall(SYS_setresuid, s->uid, s->uid, s->uid);
+}
+
+static int child(void *arg)
 {
 	static char *const no_env[] = { NULL };
+	const struct starting *c = arg;
+	const struct process_spec *s = c->s;
+	int program = c->program, report = c->report;
 	char *const *envp;
 	const char *step = "preparing";
 
@@ -104,12 +125,11 @@ static NORETURN void child(const struct process_spec *s, int program, int report
 	if (s->prepare && s->prepare(s->prepare_arg, &step) < 0)
 		child_fail(report, step);
 	give_fds(s, report);
-	if (s->drop && (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
-			       setresuid(s->uid, s->uid, s->uid) < 0))
+	if (s->drop && drop(s) < 0)
 		child_fail(report, "dropping privileges");
 	if (s->die_with_parent) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
+		if (getppid() != c->parent)
 			_exit(127);
 	}
 	close_others(s, report);
@@ -124,11 +144,23 @@ static NORETURN void child(const struct process_spec *s, int program, int report
 
 /*
  * clone and not clone3: filters that look at its flags (systemd's, containers') refuse the latter,
- * whose flags they cannot see. The order of the last two differs between machines; both are none.
+ * whose flags they cannot see. Signals wait: the child takes the starter's handlers off first.
  */
-static pid_t clone_with_pidfd(int *pidfd)
+static pid_t clone_with_pidfd(struct starting *c, int *pidfd)
 {
-	return (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+	_Alignas(16) char stack[CHILD_STACK];
+	sigset_t all, old;
+	int saved;
+	pid_t pid;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pid = clone(child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c,
+		pidfd);
+	saved = errno;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	errno = saved;
+	return pid;
 }
 
 enum err process_start(
@@ -137,7 +169,8 @@ enum err process_start(
 	struct exec_report msg;
 	own_fd report = -1, report_child = -1, program = -1, pidfd = -1;
 	int pipes[2], raw = -1;
-	pid_t pid, parent = getpid();
+	struct starting c = { .s = spec, .parent = getpid() };
+	pid_t pid;
 	ssize_t n;
 
 	if (pipe2(pipes, O_CLOEXEC) < 0)
@@ -149,9 +182,9 @@ enum err process_start(
 	program = fcntl(spec->program, F_DUPFD_CLOEXEC, 2 * GIFT_BASE);
 	if (report_child < 0 || program < 0)
 		return fail_errno(why, "cannot start %s", spec->argv[0]);
-	pid = clone_with_pidfd(&raw);
-	if (pid == 0)
-		child(spec, program, report_child, parent);
+	c.program = program;
+	c.report = report_child;
+	pid = clone_with_pidfd(&c, &raw);
 	if (pid < 0)
 		return fail_errno(why, "cannot start %s", spec->argv[0]);
 	pidfd = raw;

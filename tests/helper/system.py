@@ -145,5 +145,5 @@ def no_helper(house):
 
 
 if __name__ == "__main__":
-    rigs.main([a_life, a_killed_daemon, a_killed_helper, both_killed, a_stolen_bridge,
-               , a_stopped_helper, no_helper])
+    rigs.main([a_life, a_killed_daemon, a_killed_helper, both_killed, a_stolen_bridge, a_stopped_helper,
+               no_helper])

@@ -149,6 +149,37 @@ static void removes_links_not_what_they_name(void **state)
 	assert_int_not_equal(remove_tree(p->dir, "../out", &why), OK);
 }
 
+/* More large files than the closer lets wait: names and descriptors of all are gone. */
+static void frees_soon(void **state)
+{
+	enum { FILES = 2100, BLOCK = 65536 };
+	static const char block[BLOCK] = "x";
+	struct place *p = *state;
+	struct closer *closer = closer_new();
+	char name[32];
+	struct stat st;
+	struct why why;
+	int before, after;
+
+	assert_non_null(closer);
+	assert_int_equal(make_dirs(p->dir, "many", &why), OK);
+	for (int i = 0; i < FILES; i++) {
+		own_fd fd = -1;
+
+		snprintf(name, sizeof(name), "many/%d", i);
+		fd = open_beneath(p->dir, name, O_WRONLY | O_CREAT, 0600);
+		assert_true(fd >= 0 && write_all(fd, block, BLOCK));
+	}
+	before = dup(p->dir);
+	close(before);
+	assert_int_equal(remove_tree_soon(p->dir, "many", closer, &why), OK);
+	assert_int_not_equal(fstatat(p->dir, "many", &st, 0), 0);
+	closer_free(closer);
+	after = dup(p->dir);
+	close(after);
+	assert_int_equal(before, after);
+}
+
 static void writes_at_once(void **state)
 {
 	struct place *p = *state;
@@ -220,6 +251,7 @@ int main(void)
 		IN_PLACE(removes_no_temporary_outside),
 		IN_PLACE(directories),
 		IN_PLACE(removes_links_not_what_they_name),
+		IN_PLACE(frees_soon),
 		IN_PLACE(writes_at_once),
 		IN_PLACE(lists),
 		IN_PLACE(own_directories_only),
