@@ -185,6 +185,7 @@ static enum err teardown(struct cli *c, const struct install *in, struct why *wh
 
 static enum err take_away(struct cli *c, const struct install *in, struct why *why)
 {
+	static const char *const slice[] = { "banger.slice" }; /* of the machines' scopes */
 	enum err e = stop_units(false, why);
 
 	if (!e)
@@ -196,6 +197,8 @@ static enum err take_away(struct cli *c, const struct install *in, struct why *w
 		e = teardown(c, in, why);
 	if (!e)
 		e = unit_end_all(unit_names[HELPER_UNIT], why);
+	if (!e)
+		e = systemctl("stop", slice, 1, why);
 	if (!e)
 		e = systemctl("disable", unit_names, UNITS, why);
 	if (!e)

@@ -3,23 +3,21 @@
  * told over D-Bus about the bridge's link. Names under .vm go to the responder, and nothing else
  * does.
  *
- * The bus may hang, so a child speaks to it, with a deadline. Its address is fixed; no environment
- * is asked.
+ * The bus may hang, so a child speaks to it, with a deadline.
  */
 #include <net/if.h>
 #include <netinet/in.h>
-#include <systemd/sd-bus.h>
 
 #include "base/text.h"
+#include "helper/bus.h"
 #include "helper/net.h"
 #include "helper/task.h"
 #include "helper/undo.h"
 #include "helper/verbs.h"
 #include "proto/check.h"
 
-enum { BUS_TIMEOUT_MS = 5000, DNS_PORT = 53 };
+enum { DNS_PORT = 53 };
 
-#define BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 #define RESOLVED \
 	"org.freedesktop.resolve1", "/org/freedesktop/resolve1", "org.freedesktop.resolve1.Manager"
 
@@ -33,46 +31,17 @@ struct job {
 
 /* ---- on the bus ---- */
 
-static enum err bus_failed(const sd_bus_error *error, int r, struct why *why)
+static enum err resolved_failed(const sd_bus_error *error, int r, struct why *why)
 {
-	const char *name = error && error->name ? error->name : "";
+	const char *name = error->name ? error->name : "";
 
-	if (r == -ENOENT || r == -ECONNREFUSED || r == -EHOSTDOWN ||
-		str_eq(name, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-		str_eq(name, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
-		strncmp(name, "org.freedesktop.systemd1.", 25) == 0)
-		return fail(why, ERR_unavailable, "systemd-resolved does not run on this host");
 	if (str_eq(name, SD_BUS_ERROR_UNKNOWN_METHOD))
 		return fail(why, ERR_unsupported,
 			"this systemd-resolved takes no port (systemd 246 or newer does)");
 	if (str_eq(name, "org.freedesktop.resolve1.LinkBusy"))
 		return fail_field(
 			why, ERR_conflict, "bridge", "systemd-networkd manages the link itself");
-	if (r == -ETIMEDOUT)
-		return fail(why, ERR_timeout, "systemd-resolved does not answer");
-	return fail(why, ERR_unavailable, "systemd-resolved refused: %s",
-		error && error->message ? error->message : strerror(-r));
-}
-
-static enum err open_bus(sd_bus **ret, struct why *why)
-{
-	sd_bus *bus = NULL;
-	int r = sd_bus_new(&bus);
-
-	if (r >= 0)
-		r = sd_bus_set_address(bus, BUS_ADDRESS);
-	if (r >= 0)
-		r = sd_bus_set_bus_client(bus, 1);
-	if (r >= 0)
-		r = sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_MS * 1000ull);
-	if (r >= 0)
-		r = sd_bus_start(bus);
-	if (r < 0) {
-		sd_bus_unref(bus);
-		return bus_failed(NULL, r, why);
-	}
-	*ret = bus;
-	return OK;
+	return bus_failed("systemd-resolved", error, r, why);
 }
 
 static int set_server(sd_bus *bus, const struct job *j, sd_bus_error *error)
@@ -109,7 +78,7 @@ static enum err speak(const struct job *j, struct why *why)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	sd_bus *bus = NULL;
-	enum err e = open_bus(&bus, why);
+	enum err e = bus_open("systemd-resolved", &bus, why);
 	int r;
 
 	if (e)
@@ -125,7 +94,7 @@ static enum err speak(const struct job *j, struct why *why)
 		r = sd_bus_call_method(bus, RESOLVED, "RevertLink", &error, NULL, "i", j->index);
 	}
 	if (r < 0)
-		e = bus_failed(&error, r, why);
+		e = resolved_failed(&error, r, why);
 	sd_bus_error_free(&error);
 	sd_bus_close_unref(bus);
 	return e;

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "helper/scope.h"
+#include "helper/task.h"
 #include "helper/undo.h"
 #include "sys/beneath.h"
 #include "sys/process.h"
@@ -30,11 +32,15 @@ struct live {
 	uid_t uid;
 	int pidfd, log;
 	struct watch ended;
+	enum { SCOPE_WANTED, SCOPE_UNDER_WAY, SCOPE_DONE } scope;
+	bool over; /* it ended while its scope was under way; until then nobody gets its pid */
 };
 
 struct vmms {
 	struct helper *h;
 	LIST_HEAD(, live) all;
+	struct scopes scopes; /* those under way */
+	bool scopes_busy, scopes_off; /* off: this host has no systemd */
 };
 
 static void drop(struct live *l)
@@ -58,9 +64,8 @@ static void tell_last_words(const struct live *l, int status)
 		n > 0 ? words : NULL, NULL);
 }
 
-static void on_ended(void *ctx, int events UNUSED)
+static void ended(struct live *l)
 {
-	struct live *l = ctx;
 	struct why why;
 
 	tell_last_words(l, pidfd_reap(l->pidfd));
@@ -68,6 +73,76 @@ static void on_ended(void *ctx, int events UNUSED)
 		log_line(LOG_WARN, "helper", "vmm not forgotten", "vm", l->vm, "why", why.text,
 			NULL);
 	drop(l);
+}
+
+static void on_ended(void *ctx, int events UNUSED)
+{
+	struct live *l = ctx;
+
+	watch_stop(&l->ended);
+	l->over = l->scope == SCOPE_UNDER_WAY;
+	if (!l->over)
+		ended(l);
+}
+
+/* ---- scopes, some at a time and behind the launch's answer ---- */
+
+static void make_scopes(struct vmms *v);
+
+static enum err run_scopes(
+	void *arg, struct buf *result UNUSED, int *ret_fd UNUSED, struct why *why)
+{
+	return scopes_make(arg, why);
+}
+
+static void scopes_made(void *ctx, const struct why *why, struct bytes result UNUSED, int fd UNUSED)
+{
+	struct vmms *v = ctx;
+	struct live *next;
+
+	v->scopes_busy = false;
+	v->scopes_off = why && why->code == ERR_unavailable;
+	if (why)
+		log_line(LOG_WARN, "helper", "no scope for a machine", "why", why->text, NULL);
+	for (struct live *l = LIST_FIRST(&v->all); l; l = next) {
+		next = LIST_NEXT(l, entry);
+		if (l->scope != SCOPE_UNDER_WAY)
+			continue;
+		l->scope = SCOPE_DONE;
+		if (l->over)
+			ended(l);
+	}
+	make_scopes(v);
+}
+
+static void make_scopes(struct vmms *v)
+{
+	struct task_spec spec = { .what = "making scopes",
+		.run = run_scopes,
+		.arg = &v->scopes,
+		.deadline_ms = SCOPES_MS };
+	struct live *l;
+	struct why why;
+
+	if (v->scopes_busy || v->scopes_off)
+		return;
+	v->scopes.n = 0;
+	LIST_FOREACH(l, &v->all, entry)
+	if (l->scope == SCOPE_WANTED && v->scopes.n < SCOPES_AT_ONCE) {
+		snprintf(v->scopes.v[v->scopes.n].vm, sizeof(v->scopes.v[0].vm), "%s", l->vm);
+		v->scopes.v[v->scopes.n].pid = l->pid;
+		v->scopes.v[v->scopes.n++].start = l->start;
+		l->scope = SCOPE_UNDER_WAY;
+	}
+	if (v->scopes.n == 0)
+		return;
+	v->scopes_busy = true;
+	if (task_start(v->h, &spec, scopes_made, v, &why) == OK)
+		return;
+	v->scopes_busy = false;
+	LIST_FOREACH(l, &v->all, entry)
+	if (l->scope == SCOPE_UNDER_WAY) /* with the next launch */
+		l->scope = SCOPE_WANTED;
 }
 
 static enum err add(struct vmms *v, const struct live *from, struct why *why)
@@ -80,6 +155,7 @@ static enum err add(struct vmms *v, const struct live *from, struct why *why)
 	l->v = v;
 	LIST_INSERT_HEAD(&v->all, l, entry);
 	watch_start(v->h->loop, &l->ended, l->pidfd, WATCH_READ, on_ended, l);
+	make_scopes(v);
 	return OK;
 }
 

@@ -33,10 +33,22 @@ def echo(name, text):
     assert banger("vm", "exec", name, "--", "echo", text) == text + "\n"
 
 
+def scopes():
+    """The scopes of machines, and the processes in them."""
+    found = {}
+    for unit in host.ok("systemctl", "list-units", "--no-legend", "--plain", "banger-vm-*").splitlines():
+        name = unit.split()[0]
+        group = host.unit(name, "ControlGroup")["ControlGroup"]
+        pids = Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split()
+        found[name] = [p for p in pids if int(p) in host.processes()]  # KVM puts a thread of its own there
+    return found
+
+
 def unharmed(text):
-    """The machine, where there is one, is the one that it was."""
+    """The machine, where there is one, is the one that it was, in the scope that it was in."""
     if "vmms" in state:
         assert vmms() == state["vmms"], (vmms(), state["vmms"])
+        assert scopes() == state["scopes"], (scopes(), state["scopes"])
         echo("stays", text)
 
 
@@ -177,6 +189,9 @@ def machine():
     echo("stays", "hello")
     state["vmms"] = vmms()
     assert len(state["vmms"]) == 1, state["vmms"]
+    vm = host.dev_json("vm", "show", "stays")["vm"]
+    state["scopes"] = scopes()
+    assert state["scopes"] == {f"banger-vm-{vm['id']}.scope": [str(vm["pid"])]}, state["scopes"]
     arguments = Path(f"/proc/{list(state['vmms'])[0]}/cmdline").read_bytes().split(b"\0")
     return [f"accelerator: {a.decode()}" for a in arguments if re.match(rb"(kvm|tcg)", a)]
 
@@ -254,6 +269,9 @@ def uninstall():
     """sudo banger system uninstall: machines and images stay, all else is as it was before"""
     if "vmms" in state:
         banger("vm", "stop", "stays")
+        assert not scopes(), scopes()
+    said = host.ok("journalctl", "-b", "--no-pager", "-u", "banger-helper.service")
+    assert "left-over process" not in said, said
     host.dev("sudo", "-n", "banger", "system", "uninstall")
     left = facts.differences(state["before"], facts.take(), ignore=("/var/lib/banger/",))
     left = [x for x in left if not x.startswith("files: /var/lib/banger: was None")]
