@@ -4,8 +4,13 @@
 #include "helper/nft.h"
 
 #include <nftables/libnftables.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "helper/nic.h"
 #include "helper/rules.h"
+
+enum { SOCKETS_NEAR = 8 };
 
 static const char *const families[] = { "inet", "bridge" };
 
@@ -96,12 +101,38 @@ struct nft {
 	struct nft_ctx *ctx;
 };
 
+/*
+ * The library keeps its socket to itself, and ends the process over a message that makes no sense
+ * to it. The socket is the first netlink one above what was free before.
+ */
+static bool lock_socket(int first)
+{
+	for (int fd = first; fd < first + SOCKETS_NEAR; fd++) {
+		int domain = 0;
+		socklen_t n = sizeof(domain);
+
+		if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_NETLINK)
+			return nic_only_kernel(fd);
+	}
+	return false;
+}
+
 enum err nft_open(struct nft **ret, struct why *why)
 {
 	struct nft *n = calloc(1, sizeof(*n));
+	int first = dup(STDERR_FILENO);
 
+	if (first < 0) {
+		free(n);
+		return fail_errno(why, "cannot open nft");
+	}
+	close(first);
 	if (n)
 		n->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (n && n->ctx && !lock_socket(first)) {
+		nft_close(n);
+		return fail(why, ERR_internal, "nft has no socket of its own");
+	}
 	if (!n || !n->ctx || nft_ctx_buffer_error(n->ctx) || nft_ctx_buffer_output(n->ctx)) {
 		nft_close(n);
 		return fail(why, ERR_no_memory, "no memory for nft");

@@ -52,10 +52,24 @@ static enum err failed(struct why *why, int nle, const char *what)
 	return fail(why, code_of(nle), "cannot %s: %s", what, nl_geterror(nle));
 }
 
-/* Whoever may send to our socket, only the kernel is heard. */
+/* Of two locks the second: a connected socket takes nothing that another process sends. */
 static int from_kernel(struct nl_msg *m, void *ctx UNUSED)
 {
 	return nlmsg_get_src(m)->nl_pid == 0 ? NL_OK : NL_SKIP;
+}
+
+bool nic_only_kernel(int fd)
+{
+	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	return connect(fd, (const struct sockaddr *)&kernel, sizeof(kernel)) == 0;
+}
+
+static int connect_to_kernel(struct nics *n)
+{
+	int r = nl_connect(n->sock, NETLINK_ROUTE);
+
+	return r >= 0 && !nic_only_kernel(nl_socket_get_fd(n->sock)) ? -NLE_FAILURE : r;
 }
 
 enum err nics_open(struct nics **ret, struct why *why)
@@ -66,7 +80,7 @@ enum err nics_open(struct nics **ret, struct why *why)
 	if (n)
 		n->sock = nl_socket_alloc();
 	if (n && n->sock)
-		r = nl_connect(n->sock, NETLINK_ROUTE);
+		r = connect_to_kernel(n);
 	if (r < 0) {
 		nics_close(n);
 		return failed(why, r, "open a netlink socket");
@@ -111,7 +125,7 @@ static int in_step(struct nics *n, int r)
 {
 	if (r == -NLE_SEQ_MISMATCH || r == -NLE_MSG_TRUNC || r == -NLE_NOMEM || r == -NLE_AGAIN) {
 		nl_close(n->sock);
-		if (nl_connect(n->sock, NETLINK_ROUTE) < 0)
+		if (connect_to_kernel(n) < 0)
 			return -NLE_NOMEM;
 	}
 	return r;

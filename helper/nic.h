@@ -23,6 +23,9 @@ struct nic {
 
 struct nics; /* a netlink socket */
 
+/* From here on a netlink socket takes nothing that another process sends to it. */
+bool nic_only_kernel(int fd) MUST_CHECK;
+
 enum err nics_open(struct nics **ret, struct why *why) MUST_CHECK;
 void nics_close(struct nics *n);
 

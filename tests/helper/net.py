@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """The helper's bridge, taps and rules: what they refuse, make and leave alone (rows D1, F5)."""
+import contextlib
 import json
+import mmap
+import os
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -498,9 +503,68 @@ def deletion_does_not_block(rig):
     assert msgpack
 
 
+def netlink_ports(pid):
+    """Protocol and port of each netlink socket of a process."""
+    inodes = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it was closed meanwhile
+            inodes.add(os.readlink(fd).removeprefix("socket:[")[:-1])
+    rows = [r.split() for r in Path("/proc/net/netlink").read_text().splitlines()[1:]]
+    return [(int(r[1]), int(r[2])) for r in rows if r[9] in inodes]
+
+
+def forge(pid, sent):
+    """Sends the helper's netlink sockets what only the kernel should: errors, ends, links, garbage."""
+    socks = {}
+    while True:
+        for protocol, port in netlink_ports(pid):
+            sock = socks.setdefault(protocol, socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol))
+            for seq in (0, 1, int(time.time()), int(time.time()) + 1):
+                for message in (struct.pack("=IHHIIiIHHII", 36, 2, 0, seq, port, -1, 20, 16, 0, seq, 0),
+                                struct.pack("=IHHII", 16, 3, 0, seq, port),
+                                struct.pack("=IHHIIi", 20, 2, 0, seq, port, 0),
+                                struct.pack("=IHHIIBxHiII", 0xfffffff0, 16, 2, seq, port, 0, 1, 1, 1, 0),
+                                bytes(7), bytes(40000)):
+                    with contextlib.suppress(OSError):
+                        sock.sendto(message, socket.MSG_DONTWAIT, (port, 0))
+                    sent.seek(0)
+                    sent.write_byte(1)
+
+
+@contextlib.contextmanager
+def forger(pid):
+    sent = mmap.mmap(-1, 4096)
+    child = os.fork()
+    if child == 0:
+        try:
+            forge(pid, sent)
+        finally:
+            os._exit(1)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL and sent[0] == 1, "nothing was forged"
+
+
+def forged_netlink_is_ignored(rig):
+    """Netlink messages that the kernel did not send change nothing (H28)"""
+    bridge(rig)
+    with forger(rig.child.pid):
+        for i in range(30):
+            tap(rig, f"bngr-f{i}", f"10.87.48.{i + 2}")
+            assert links()[f"bngr-f{i}"]["master"] == BRIDGE
+        for i in range(30):
+            rig.ask("priv.delete_tap", tap=f"bngr-f{i}")
+        bridge(rig)
+    assert not [x for x in links() if x.startswith("bngr-f")]
+    assert "bngr-f" not in rules(True)
+
+
 rigs.main([wrong_names_are_refused, wrong_addresses_are_refused, bridge_is_made_and_mended,
            rules_are_mended, foreign_bridge_is_refused, overlap_is_refused, taps_of_others_stay,
            taps_are_made_once, an_address_has_one_tap, forwarding_comes_back, another_subnet,
            hardware_addresses_are_kept, foreign_tables_are_untouched,
-           missing_rules_are_named, guests_reach_only_what_they_may, neither_host_nor_outside,
+           missing_rules_are_named, forged_netlink_is_ignored, guests_reach_only_what_they_may, neither_host_nor_outside,
            deletion_does_not_block, a_thousand_taps])
