@@ -8,44 +8,35 @@
 #include "actors/kernel/kernel.h"
 #include "base/text.h"
 
-static void let_go(struct kernels *s, struct kernel *k)
-{
-	must(k->machines > 0);
-	k->machines--;
-	kernel_forget_unused(s, k);
-}
-
 static void hand_out(struct kernels *s, struct kernel *k, const char *vm, struct reply_to reply)
 {
 	char vmlinux[MAKING_PATH_BYTES], initramfs[MAKING_PATH_BYTES], modules[MAKING_PATH_BYTES];
-	struct kernel *before = holders_get(&s->holders, vm);
 	struct kernel_held held;
 	struct why why;
 
-	if (holders_put(&s->holders, vm, k, &why)) {
-		refuse(s->me, reply, &why);
+	if (shelf_hold(&s->shelf, &k->it, vm, &why)) {
+		refuse(s->shelf.me, reply, &why);
 		return;
 	}
-	k->machines++;
-	if (before)
-		let_go(s, before);
-	held = (struct kernel_held){ .name = k->r.name, .id = k->r.id, .facts = k->r.facts,
+	held = (struct kernel_held){ .name = k->r.name,
+		.id = k->r.id,
+		.facts = k->r.facts,
 		.vmlinux = making_path(KERNEL_AREA, k->r.id, KERNEL_FILE, vmlinux),
 		.initramfs = making_path(KERNEL_AREA, k->r.id, INITRAMFS_FILE, initramfs) };
 	if (k->r.facts.modules_size > 0)
 		held.modules = making_path(KERNEL_AREA, k->r.id, MODULES_FILE, modules);
-	answer(s->me, reply, &held);
+	answer(s->shelf.me, reply, &held);
 }
 
 /* What is under way, or now begins, that will give the machine its kernel. */
-static struct kernel_making *awaited(struct kernels *s, struct kernel *k, const char *name,
-	struct why *why)
+static struct kernel_making *awaited(
+	struct kernels *s, struct kernel *k, const char *name, struct why *why)
 {
 	struct kernel_making *p = k ? k->renewal : NULL;
-	struct making *m = k ? NULL : making_by_name(&s->makings, name);
+	struct making *m = k ? NULL : making_by_name(&s->shelf.makings, name);
 
 	if (m)
-		return CONTAINER_OF(m, struct kernel_making, m);
+		return CONTAINER_OF(m, struct kernel_making, sm.m);
 	if (p)
 		return p;
 	if (k)
@@ -61,7 +52,7 @@ static struct kernel *made_with(struct kernels *s, const char *id, const char *v
 {
 	struct kernel *k = kernel_by_id(s, id);
 
-	if (k && !k->going)
+	if (k && !k->it.going)
 		return k;
 	fail(why, ERR_not_found, "kernel %s, which machine %s was made with, is gone", id, vm);
 	return NULL;
@@ -71,11 +62,11 @@ static const char *usual_name(const struct kernels *s)
 {
 	const char *name = kernel_default_name(s);
 
-	return name || s->by_name.count ? name : kernel_catalog_first();
+	return name || s->shelf.by_name.count ? name : kernel_catalog_first();
 }
 
-void kernel_hold(struct kernels *s, const char *id, const char *asked, const char *vm,
-	struct reply_to reply)
+void kernel_hold(
+	struct kernels *s, const char *id, const char *asked, const char *vm, struct reply_to reply)
 {
 	const char *name = asked || id ? asked : usual_name(s);
 	char agent[AGENT_WORD_BYTES];
@@ -86,12 +77,12 @@ void kernel_hold(struct kernels *s, const char *id, const char *asked, const cha
 
 	if (!id && !name) {
 		kernel_not_found(s, NULL, &why);
-		refuse(s->me, reply, &why);
+		refuse(s->shelf.me, reply, &why);
 		return;
 	}
 	k = id ? made_with(s, id, vm, &why) : kernel_by_name(s, name);
 	if ((id && !k) || (k && kernel_agent_word(s, agent, &why))) {
-		refuse(s->me, reply, &why);
+		refuse(s->shelf.me, reply, &why);
 		return;
 	}
 	if (k && str_eq(k->r.facts.agent, agent)) {
@@ -104,7 +95,7 @@ void kernel_hold(struct kernels *s, const char *id, const char *asked, const cha
 	if (w)
 		must(str_copy(w->id, sizeof(w->id), id ? id : ""));
 	else
-		refuse(s->me, reply, &why);
+		refuse(s->shelf.me, reply, &why);
 }
 
 void kernel_on_hold(void *state, const struct letter *l, const void *body)
@@ -112,7 +103,7 @@ void kernel_on_hold(void *state, const struct letter *l, const void *body)
 	const struct kernel_hold *q = body;
 	struct kernels *s = state;
 
-	if (!waiting_took(&s->waiting, l, kernel_on_hold))
+	if (!waiting_took(&s->shelf.waiting, l, kernel_on_hold))
 		kernel_hold(s, q->id, q->kernel, q->vm, l->reply);
 }
 
@@ -122,14 +113,11 @@ void kernel_on_drop(void *state, const struct letter *l, const void *body)
 	struct kernels *s = state;
 	struct making *m;
 	struct nothing done;
-	struct kernel *k;
 
-	if (waiting_took(&s->waiting, l, kernel_on_drop))
+	if (waiting_took(&s->shelf.waiting, l, kernel_on_drop))
 		return;
-	TAILQ_FOREACH(m, &s->makings.list, entry)
-		kernel_waits_drop(s, &CONTAINER_OF(m, struct kernel_making, m)->waits, 0, q->vm);
-	k = holders_take(&s->holders, q->vm);
-	if (k)
-		let_go(s, k);
-	answer(s->me, l->reply, &done);
+	TAILQ_FOREACH(m, &s->shelf.makings.list, entry)
+	kernel_waits_drop(s, &CONTAINER_OF(m, struct kernel_making, sm.m)->waits, 0, q->vm);
+	shelf_drop(&s->shelf, q->vm);
+	answer(s->shelf.me, l->reply, &done);
 }

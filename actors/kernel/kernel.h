@@ -6,10 +6,7 @@
 #define KERNEL_KERNEL_H
 
 #include "actors/roster.h"
-#include "actors/shared/holders.h"
-#include "actors/shared/making.h"
-#include "actors/shared/waiting.h"
-#include "base/table.h"
+#include "actors/shared/shelf.h"
 
 #define KERNEL_AREA "kernel"
 #define KERNEL_FILE "vmlinux"
@@ -23,15 +20,10 @@ enum { KERNELS_MAX = 200, AGENT_WORD_BYTES = 96, KERNEL_NAME_BYTES = 65 };
 struct kernel_making;
 
 struct kernel {
-	struct link by_id, by_name; /* by_name: while r.named */
-	struct kernel_record r; /* what it points to lies in mem */
+	struct shelf_item it; /* first */
+	struct kernel_record r; /* what it points to lies in mem; `named` is it.named */
 	struct arena mem;
-	uint64_t machines; /* that stand on it */
 	struct kernel_making *renewal; /* its initramfs gets the agent of this build */
-	bool missing; /* its files are not there */
-	bool going; /* its record is being deleted; nobody finds it any more */
-	uint64_t op; /* of that */
-	struct reply_to deleting; /* who waits for it */
 };
 
 /* Somebody who waits: for a making's end, or for the default to be on disk. */
@@ -46,41 +38,29 @@ struct kernel_wait {
 TAILQ_HEAD(kernel_waits, kernel_wait);
 
 struct kernel_making {
-	struct making m;
-	struct kernels *s;
-	bool replace, make_default;
+	struct shelf_making sm; /* first */
+	bool make_default;
 	bool imports; /* it belongs to the client whose bytes it takes */
 	bool sets_default; /* the record step writes the default, too */
 	const char *package; /* a pull's */
 	char file[64]; /* what was downloaded */
 	char agent[AGENT_WORD_BYTES]; /* in the initramfs that was made */
-	struct kernel *fresh; /* when the worker has told what it is */
 	struct kernel *renews; /* a renewal's */
 	struct kernel_waits waits;
 };
 
 struct kernels { /* the actor */
-	struct actor *me;
-	struct env *env;
-	struct world *world;
-	struct table by_id, by_name;
+	struct shelf shelf; /* first */
 	char chosen[KERNEL_NAME_BYTES]; /* the default in the store; "" for none */
-	struct holders holders;
-	struct makings makings;
-	struct waiting waiting;
 	struct kernel_waits settings; /* defaults that are being written */
-	struct record_scan scan;
-	bool short_of_memory; /* a record was not loaded: nothing may be removed */
 };
 
 /* kernel.c */
 struct kernel *kernel_new(const struct kernel_record *r, struct why *why);
-void kernel_free(struct kernel *k);
+void kernel_free(struct shelf_item *it); /* NULL is fine */
+struct kernels *kernels_of(struct kernel_making *p);
 struct kernel *kernel_by_id(const struct kernels *s, const char *id);
 struct kernel *kernel_by_name(const struct kernels *s, const char *name); /* none that is going */
-void kernel_appear(struct kernels *s, struct kernel *k);
-void kernel_forget(struct kernels *s, struct kernel *k, struct reply_to to);
-void kernel_forget_unused(struct kernels *s, struct kernel *k); /* without name and machines */
 struct kernel_info kernel_info_of(const struct kernels *s, const struct kernel *k);
 const char *kernel_default_name(const struct kernels *s); /* NULL: there is none */
 enum err kernel_not_found(struct kernels *s, const char *name, struct why *why);
@@ -93,8 +73,8 @@ void kernel_wait_remove(struct kernel_waits *list, struct kernel_wait *w);
 void kernel_waits_end(struct kernels *s, struct kernel_waits *list, const struct why *why);
 void kernel_waits_free(struct kernel_waits *list);
 /* Refuses those of a client (vm NULL), or of a machine; true when there were any. */
-bool kernel_waits_drop(struct kernels *s, struct kernel_waits *list, uint64_t client,
-	const char *vm);
+bool kernel_waits_drop(
+	struct kernels *s, struct kernel_waits *list, uint64_t client, const char *vm);
 
 /* make.c */
 letter_fn kernel_on_import, kernel_on_pull;
@@ -107,23 +87,21 @@ void kernel_making_ended(void *state, struct making *m, const struct why *why);
 
 /* renew.c: steps about the agent, and the flow that renews a kernel's initramfs */
 flow_fn kernel_step_initramfs;
-enum err kernel_agent_word(struct kernels *s, char out[AGENT_WORD_BYTES],
-	struct why *why) MUST_CHECK;
+enum err kernel_agent_word(
+	struct kernels *s, char out[AGENT_WORD_BYTES], struct why *why) MUST_CHECK;
 enum err kernel_renewal_begin(struct kernels *s, struct kernel *k, struct kernel_making **ret,
 	struct why *why) MUST_CHECK;
 
 /* hold.c */
 letter_fn kernel_on_hold, kernel_on_drop;
 /* id: that one, whatever its name; else by name, or (NULL) the default. */
-void kernel_hold(struct kernels *s, const char *id, const char *name, const char *vm,
-	struct reply_to reply);
+void kernel_hold(
+	struct kernels *s, const char *id, const char *name, const char *vm, struct reply_to reply);
 
 /* setting.c */
 letter_fn kernel_on_default;
+void kernel_read_settings(void *state); /* then the shelf goes on */
 /* Makes it the default, then answers what the letter asks for. */
 void kernel_choose(struct kernels *s, const char *name, struct reply_to reply);
-
-/* load.c */
-void kernel_load(struct kernels *s);
 
 #endif

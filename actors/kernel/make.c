@@ -37,7 +37,7 @@ const char *kernel_catalog_first(void)
 
 static struct kernel_making *of_flow(const struct flow *f)
 {
-	return CONTAINER_OF((struct making *)f->subject, struct kernel_making, m);
+	return CONTAINER_OF(shelf_making_of(f), struct kernel_making, sm);
 }
 
 static void end_renewal(struct kernels *s, struct kernel_making *p, const struct why *why)
@@ -51,29 +51,29 @@ static void end_renewal(struct kernels *s, struct kernel_making *p, const struct
 	if (!why) {
 		agent = arena_str(&k->mem, p->agent);
 		k->r.facts.agent = agent ? agent : "unknown"; /* then it is renewed once more */
-		making_new_path(&p->m, NULL, path);
+		making_new_path(&p->sm.m, NULL, path);
 		/* what stays is swept away at the next start */
-		(void)!world_remove(s->world, STATE, path, &problem);
+		(void)!world_remove(s->shelf.world, STATE, path, &problem);
 	}
-	kernel_forget_unused(s, k);
+	shelf_forget_unused(&s->shelf, &k->it);
 }
 
 void kernel_making_ended(void *state, struct making *m, const struct why *why)
 {
-	struct kernel_making *p = CONTAINER_OF(m, struct kernel_making, m);
+	struct kernel_making *p = CONTAINER_OF(m, struct kernel_making, sm.m);
 	struct kernels *s = state;
 
 	if (!why && p->sets_default)
 		must(str_copy(s->chosen, sizeof(s->chosen), m->name));
-	if (!why && p->fresh)
-		kernel_appear(s, take_ptr(&p->fresh));
-	if (p->renews && !s->makings.closing)
+	if (!why && p->sm.fresh)
+		shelf_appear(&s->shelf, take_ptr(&p->sm.fresh));
+	if (p->renews && !s->shelf.makings.closing)
 		end_renewal(s, p, why);
-	if (s->makings.closing)
+	if (s->shelf.makings.closing)
 		kernel_waits_free(&p->waits);
 	else
 		kernel_waits_end(s, &p->waits, why);
-	kernel_free(p->fresh);
+	kernel_free(p->sm.fresh);
 	free(p);
 }
 
@@ -81,7 +81,7 @@ void kernel_making_ended(void *state, struct making *m, const struct why *why)
 
 static enum err take_download(struct making *m, const void *result, struct why *why)
 {
-	struct kernel_making *p = CONTAINER_OF(m, struct kernel_making, m);
+	struct kernel_making *p = CONTAINER_OF(m, struct kernel_making, sm.m);
 	const struct work_fetched *r = result;
 
 	if (!str_copy(p->file, sizeof(p->file), r->file))
@@ -94,25 +94,31 @@ static enum flow_said download(void *owner UNUSED, struct flow *f)
 	struct kernel_making *p = of_flow(f);
 	struct work_fetch body = { .package = p->package };
 
-	return making_work(&p->m, LETTER_work_fetch, &body, false, NULL, take_download);
+	return making_work(&p->sm.m, LETTER_work_fetch, &body, false, NULL, take_download);
 }
 
 static enum err take_facts(struct making *m, const void *result, struct why *why)
 {
-	struct kernel_making *p = CONTAINER_OF(m, struct kernel_making, m);
-	struct kernel_record r = { .name = m->name, .id = m->id, .named = true,
-		.created = world_unix_ms(p->s->world),
+	struct kernel_making *p = CONTAINER_OF(m, struct kernel_making, sm.m);
+	struct kernel_record r = { .name = m->name,
+		.id = m->id,
+		.named = true,
+		.created = world_unix_ms(p->sm.s->world),
 		.facts = *(const struct kernel_facts *)result };
-
 	char path[MAKING_PATH_BYTES];
+	struct kernel *k;
 
-	if (p->file[0] && world_remove(p->s->world, STATE, making_new_path(m, p->file, path), why))
+	if (p->file[0] &&
+		world_remove(p->sm.s->world, STATE, making_new_path(m, p->file, path), why))
 		return why->code; /* what was downloaded is no part of the kernel */
 	if (making_has(m, KERNEL_FILE, why) ||
 		(r.facts.modules_size > 0 && making_has(m, MODULES_FILE, why)))
 		return why->code;
-	p->fresh = kernel_new(&r, why);
-	return p->fresh ? OK : why->code;
+	k = kernel_new(&r, why);
+	if (!k)
+		return why->code;
+	p->sm.fresh = &k->it;
+	return OK;
 }
 
 static enum flow_said unpack(void *owner UNUSED, struct flow *f)
@@ -120,92 +126,23 @@ static enum flow_said unpack(void *owner UNUSED, struct flow *f)
 	struct kernel_making *p = of_flow(f);
 	struct work_kernel body = { .file = p->file[0] ? p->file : NULL };
 
-	if (making_room(&p->m, CONTENT_MAX, &body.content_max, &f->why))
+	if (making_room(&p->sm.m, CONTENT_MAX, &body.content_max, &f->why))
 		return FLOW_FAILED;
-	return making_work(&p->m, LETTER_work_kernel, &body, p->imports, NULL, take_facts);
+	return making_work(&p->sm.m, LETTER_work_kernel, &body, p->imports, NULL, take_facts);
 }
 
-static void written(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
-	struct arena *arena UNUSED)
-{
-	making_written(&((struct kernels *)state)->makings, ctx, why);
-}
-
-static enum err exists(const char *name, struct why *why)
-{
-	fail_field(why, ERR_exists, "name", "kernel '%s' is there already", name);
-	return fail_hint(why, "`--replace` takes its name");
-}
-
-static enum err put_kernel(struct store_put *ret, const struct kernel *k, bool named,
+/* The first kernel becomes the default where there is none. That may stay when all else goes. */
+static enum err put_default(struct shelf_making *sm, struct store_put *puts, uint32_t *n,
 	struct arena *a, struct why *why)
 {
-	struct kernel_record r = k->r;
+	struct kernel_making *p = CONTAINER_OF(sm, struct kernel_making, sm);
+	struct setting setting = { .value = sm->m.name };
 
-	r.named = named;
-	return record_put(ret, store_table_kernel, r.id, &shape_kernel_record, &r, a, why);
-}
-
-/* The first kernel becomes the default where there is none. */
-static enum err put_default(struct kernel_making *p, struct store_put *puts, uint32_t *n,
-	struct arena *a, struct why *why)
-{
-	struct setting setting = { .value = p->m.name };
-
-	p->sets_default = p->make_default || !kernel_default_name(p->s);
+	p->sets_default = p->make_default || !kernel_default_name(kernels_of(p));
 	if (!p->sets_default)
 		return OK;
-	return record_put(&puts[(*n)++], store_table_meta, DEFAULT_KEY, &shape_setting, &setting, a,
-		why);
-}
-
-/* The new record, the old one without its name, the default, the journal: all or none. */
-static enum flow_said record(void *owner UNUSED, struct flow *f)
-{
-	struct kernel_making *p = of_flow(f);
-	struct kernel *old = kernel_by_name(p->s, p->m.name);
-	char key[JOURNAL_KEY_BYTES];
-	struct store_put puts[4];
-	struct arena a;
-	uint32_t n = 0;
-	enum err e = old && !p->replace ? exists(p->m.name, &f->why) : OK;
-	enum flow_said said = FLOW_FAILED;
-
-	arena_init(&a, 0);
-	if (!e)
-		e = put_kernel(&puts[n++], p->fresh, true, &a, &f->why);
-	if (!e && old)
-		e = put_kernel(&puts[n++], old, false, &a, &f->why);
-	if (!e)
-		e = put_default(p, puts, &n, &a, &f->why);
-	if (!e) {
-		journal_key(key, f->op);
-		puts[n++] = (struct store_put){ .table = store_table_flow, .key = key };
-		p->m.final = true;
-		said = making_write(&p->m, puts, n, written);
-	}
-	arena_done(&a);
-	return said;
-}
-
-/* Reached only when it is not known whether the record is on disk. The default may stay: a name. */
-static enum flow_said undo_record(void *owner UNUSED, struct flow *f)
-{
-	struct kernel_making *p = of_flow(f);
-	struct kernel *old = kernel_by_name(p->s, p->m.name);
-	enum flow_said said = FLOW_DONE;
-	struct store_put puts[2];
-	struct arena a;
-	uint32_t n = 1;
-
-	if (!p->m.final)
-		return FLOW_DONE;
-	arena_init(&a, 0);
-	puts[0] = (struct store_put){ .table = store_table_kernel, .key = p->m.id };
-	if (!old || put_kernel(&puts[n++], old, true, &a, NULL) == OK)
-		said = making_write(&p->m, puts, n, written);
-	arena_done(&a);
-	return said;
+	return record_put(
+		&puts[(*n)++], store_table_meta, DEFAULT_KEY, &shape_setting, &setting, a, why);
 }
 
 static const struct flow_step import_steps[] = {
@@ -213,7 +150,7 @@ static const struct flow_step import_steps[] = {
 	{ "unpack", unpack, making_undo_work, 0 },
 	{ "initramfs", kernel_step_initramfs, making_undo_work, 0 },
 	{ "publish", making_publish, making_undo_publish, 0 },
-	{ "record", record, undo_record, 0 },
+	{ "record", shelf_record, shelf_undo_record, 0 },
 };
 
 static const struct flow_kind import_flow = {
@@ -228,7 +165,7 @@ static const struct flow_step pull_steps[] = {
 	{ "unpack", unpack, making_undo_work, 0 },
 	{ "initramfs", kernel_step_initramfs, making_undo_work, 0 },
 	{ "publish", making_publish, making_undo_publish, 0 },
-	{ "record", record, undo_record, 0 },
+	{ "record", shelf_record, shelf_undo_record, 0 },
 };
 
 static const struct flow_kind pull_flow = {
@@ -242,21 +179,20 @@ static const struct flow_kind pull_flow = {
 static enum err admit(struct kernels *s, const char *name, bool replace, struct kernel_making **ret,
 	struct why *why)
 {
-	enum err e = making_admit(&s->makings, name, why);
+	enum err e = shelf_admit(&s->shelf, name, replace, why);
 
 	if (e)
 		return e;
-	if (!replace && kernel_by_name(s, name))
-		return exists(name, why);
-	if (s->by_name.count >= KERNELS_MAX) {
+	if (s->shelf.by_name.count >= KERNELS_MAX) {
 		fail(why, ERR_busy, "there are %d kernels already", KERNELS_MAX);
 		return fail_hint(why, "delete one: `banger kernel delete NAME`");
 	}
 	*ret = calloc(1, sizeof(**ret));
 	if (!*ret)
 		return fail(why, ERR_no_memory, "no memory for a kernel");
-	(*ret)->s = s;
-	(*ret)->replace = replace;
+	(*ret)->sm.s = &s->shelf;
+	(*ret)->sm.replace = replace;
+	(*ret)->sm.also = put_default;
 	TAILQ_INIT(&(*ret)->waits);
 	return OK;
 }
@@ -268,17 +204,17 @@ void kernel_on_import(void *state, const struct letter *l, const void *body)
 	struct kernel_making *p;
 	struct why why;
 
-	if (waiting_took(&s->waiting, l, kernel_on_import))
+	if (waiting_took(&s->shelf.waiting, l, kernel_on_import))
 		return;
 	if (admit(s, q->name, q->replace, &p, &why)) {
-		refuse(s->me, l->reply, &why);
+		refuse(s->shelf.me, l->reply, &why);
 		return;
 	}
 	p->imports = true;
 	p->make_default = q->make_default;
-	p->m.reply = l->reply;
-	p->m.quiet = true;
-	making_begin(&s->makings, &p->m, &import_flow, q->name, l->client);
+	p->sm.m.reply = l->reply;
+	p->sm.m.quiet = true;
+	making_begin(&s->shelf.makings, &p->sm.m, &import_flow, q->name, l->client);
 }
 
 enum err kernel_pull_begin(struct kernels *s, const char *name, uint64_t client, bool replace,
@@ -297,16 +233,16 @@ enum err kernel_pull_begin(struct kernels *s, const char *name, uint64_t client,
 		return e;
 	(*ret)->package = package;
 	(*ret)->make_default = make_default;
-	making_begin(&s->makings, &(*ret)->m, &pull_flow, name, client);
+	making_begin(&s->shelf.makings, &(*ret)->sm.m, &pull_flow, name, client);
 	return OK;
 }
 
 /* A pull that is there already, or under way: the second one shares the first (row C6). */
-static enum err join_or_pull(struct kernels *s, const struct letter *l, const struct kernel_pull *q,
-	struct why *why)
+static enum err join_or_pull(
+	struct kernels *s, const struct letter *l, const struct kernel_pull *q, struct why *why)
 {
-	struct making *m = making_by_name(&s->makings, q->name);
-	struct kernel_making *p = m ? CONTAINER_OF(m, struct kernel_making, m) : NULL;
+	struct making *m = making_by_name(&s->shelf.makings, q->name);
+	struct kernel_making *p = m ? CONTAINER_OF(m, struct kernel_making, sm.m) : NULL;
 	enum err e;
 
 	if (p && p->package) {
@@ -327,12 +263,12 @@ void kernel_on_pull(void *state, const struct letter *l, const void *body)
 	struct kernel *k;
 	struct why why;
 
-	if (waiting_took(&s->waiting, l, kernel_on_pull))
+	if (waiting_took(&s->shelf.waiting, l, kernel_on_pull))
 		return;
 	k = kernel_by_name(s, q->name);
 	if (!k || q->replace) {
 		if (join_or_pull(s, l, q, &why))
-			refuse(s->me, l->reply, &why);
+			refuse(s->shelf.me, l->reply, &why);
 		return;
 	}
 	if (q->make_default && !str_eq(s->chosen, q->name)) {
@@ -340,5 +276,5 @@ void kernel_on_pull(void *state, const struct letter *l, const void *body)
 		return;
 	}
 	info = kernel_info_of(s, k);
-	answer(s->me, l->reply, &info);
+	answer(s->shelf.me, l->reply, &info);
 }

@@ -16,7 +16,7 @@
 enum err kernel_agent_word(struct kernels *s, char out[AGENT_WORD_BYTES], struct why *why)
 {
 	uint64_t size, changed_ns;
-	enum err e = world_companion(s->world, AGENT, &size, &changed_ns, why);
+	enum err e = world_companion(s->shelf.world, AGENT, &size, &changed_ns, why);
 
 	if (e)
 		return fail_hint(why, "banger is not installed as a whole: " AGENT
@@ -29,19 +29,22 @@ enum err kernel_agent_word(struct kernels *s, char out[AGENT_WORD_BYTES], struct
 
 static struct kernel_making *of_flow(const struct flow *f)
 {
-	return CONTAINER_OF((struct making *)f->subject, struct kernel_making, m);
+	return CONTAINER_OF(shelf_making_of(f), struct kernel_making, sm);
 }
 
 /* ---- steps ---- */
 
 static enum err take_initramfs(struct making *m, const void *result UNUSED, struct why *why)
 {
-	struct kernel_making *p = CONTAINER_OF(m, struct kernel_making, m);
+	struct kernel_making *p = CONTAINER_OF(m, struct kernel_making, sm.m);
 
-	if (!p->fresh)
+	struct kernel *k;
+
+	if (!p->sm.fresh)
 		return making_has(m, INITRAMFS_FILE, why);
-	p->fresh->r.facts.agent = arena_str(&p->fresh->mem, p->agent);
-	if (!p->fresh->r.facts.agent)
+	k = CONTAINER_OF(p->sm.fresh, struct kernel, it);
+	k->r.facts.agent = arena_str(&k->mem, p->agent);
+	if (!k->r.facts.agent)
 		return fail(why, ERR_no_memory, "no memory for a kernel");
 	return making_has(m, INITRAMFS_FILE, why);
 }
@@ -52,9 +55,9 @@ enum flow_said kernel_step_initramfs(void *owner UNUSED, struct flow *f)
 	struct kernel_making *p = of_flow(f);
 	struct work_initramfs body = { .agent = p->agent };
 
-	if (kernel_agent_word(p->s, p->agent, &f->why))
+	if (kernel_agent_word(kernels_of(p), p->agent, &f->why))
 		return FLOW_FAILED;
-	return making_work(&p->m, LETTER_work_initramfs, &body, false, &agent, take_initramfs);
+	return making_work(&p->sm.m, LETTER_work_initramfs, &body, false, &agent, take_initramfs);
 }
 
 /* The worker writes in one directory only, so that it needs a copy of the boot modules there. */
@@ -67,12 +70,12 @@ static enum flow_said copy_modules(void *owner UNUSED, struct flow *f)
 	uint64_t size, used;
 
 	making_path(KERNEL_AREA, p->renews->r.id, BOOT_MODULES_FILE, path);
-	switch ((int)world_size(p->s->world, STATE, path, &size, &used, &f->why)) {
+	switch ((int)world_size(p->sm.s->world, STATE, path, &size, &used, &f->why)) {
 	case ERR_not_found:
 		return FLOW_DONE; /* a kernel without modules */
 	case OK:
 		making_path(KERNEL_AREA, p->renews->r.id, NULL, from);
-		return making_work(&p->m, LETTER_work_copy, &body, false, &source, NULL);
+		return making_work(&p->sm.m, LETTER_work_copy, &body, false, &source, NULL);
 	default:
 		return FLOW_FAILED;
 	}
@@ -87,15 +90,9 @@ static enum flow_said swap(void *owner UNUSED, struct flow *f)
 	struct kernel_making *p = of_flow(f);
 	char from[MAKING_PATH_BYTES], to[MAKING_PATH_BYTES];
 
-	making_new_path(&p->m, INITRAMFS_FILE, from);
+	making_new_path(&p->sm.m, INITRAMFS_FILE, from);
 	making_path(KERNEL_AREA, p->renews->r.id, INITRAMFS_FILE, to);
-	return world_rename(p->s->world, STATE, from, to, &f->why) ? FLOW_FAILED : FLOW_DONE;
-}
-
-static void written(void *state, uint64_t ctx, const struct why *why, const void *result UNUSED,
-	struct arena *arena UNUSED)
-{
-	making_written(&((struct kernels *)state)->makings, ctx, why);
+	return world_rename(p->sm.s->world, STATE, from, to, &f->why) ? FLOW_FAILED : FLOW_DONE;
 }
 
 static enum flow_said record(void *owner UNUSED, struct flow *f)
@@ -109,7 +106,7 @@ static enum flow_said record(void *owner UNUSED, struct flow *f)
 	r.facts.agent = p->agent;
 	arena_init(&a, 0);
 	if (record_put(&put, store_table_kernel, r.id, &shape_kernel_record, &r, &a, &f->why) == OK)
-		said = making_write(&p->m, &put, 1, written);
+		said = making_write(&p->sm.m, &put, 1, shelf_written);
 	arena_done(&a);
 	return said;
 }
@@ -128,18 +125,18 @@ static const struct flow_kind renew_flow = {
 	.count = COUNT(steps),
 };
 
-enum err kernel_renewal_begin(struct kernels *s, struct kernel *k, struct kernel_making **ret,
-	struct why *why)
+enum err kernel_renewal_begin(
+	struct kernels *s, struct kernel *k, struct kernel_making **ret, struct why *why)
 {
 	struct kernel_making *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return fail(why, ERR_no_memory, "no memory for a kernel");
-	p->s = s;
+	p->sm.s = &s->shelf;
 	p->renews = k;
 	k->renewal = p;
 	TAILQ_INIT(&p->waits);
-	making_begin(&s->makings, &p->m, &renew_flow, k->r.name, 0);
+	making_begin(&s->shelf.makings, &p->sm.m, &renew_flow, k->r.name, 0);
 	*ret = p;
 	return OK;
 }

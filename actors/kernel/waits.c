@@ -46,10 +46,10 @@ static void serve(struct kernels *s, const struct kernel_wait *w)
 		kernel_hold(s, w->id[0] ? w->id : NULL, name, w->vm, w->reply);
 	} else if (k) {
 		info = kernel_info_of(s, k);
-		answer(s->me, w->reply, &info);
+		answer(s->shelf.me, w->reply, &info);
 	} else {
 		kernel_not_found(s, name, &why);
-		refuse(s->me, w->reply, &why);
+		refuse(s->shelf.me, w->reply, &why);
 	}
 }
 
@@ -62,15 +62,15 @@ void kernel_waits_end(struct kernels *s, struct kernel_waits *list, const struct
 	while ((w = TAILQ_FIRST(&now)) != NULL) {
 		TAILQ_REMOVE(&now, w, entry);
 		if (why)
-			refuse(s->me, w->reply, why);
+			refuse(s->shelf.me, w->reply, why);
 		else
 			serve(s, w);
 		free(w);
 	}
 }
 
-bool kernel_waits_drop(struct kernels *s, struct kernel_waits *list, uint64_t client,
-	const char *vm)
+bool kernel_waits_drop(
+	struct kernels *s, struct kernel_waits *list, uint64_t client, const char *vm)
 {
 	struct kernel_wait *w, *next;
 	bool any = false;
@@ -81,7 +81,7 @@ bool kernel_waits_drop(struct kernels *s, struct kernel_waits *list, uint64_t cl
 		next = TAILQ_NEXT(w, entry);
 		if (vm ? !str_eq(w->vm, vm) : w->vm[0] || w->client != client)
 			continue;
-		refuse(s->me, w->reply, &why);
+		refuse(s->shelf.me, w->reply, &why);
 		kernel_wait_remove(list, w);
 		any = true;
 	}
