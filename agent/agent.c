@@ -25,7 +25,8 @@ static void on_child(void *ctx, int signal UNUSED)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (!job_reaped(a, pid, status) && !mounted_reaped(a, pid, status))
+		if (!job_reaped(a, pid, status) && !mounted_reaped(a, pid, status) &&
+			!serving_reaped(a, pid, status))
 			(void)down_reaped(a, pid, status);
 	if (pid < 0 && errno == ECHILD)
 		down_alone(a);

@@ -32,6 +32,11 @@ struct agent {
 	struct job_list jobs; /* programs that run, also those whose session is gone */
 	unsigned jobs_n, streams_n, dials_n;
 	uint32_t next_stream;
+	struct {
+		bool begun, ended;
+		pid_t pid;
+		int status; /* when ended */
+	} serving; /* the image's command, where there is no init */
 	struct sigwatch on_child;
 	struct {
 		bool now, reboot, killed;
@@ -42,6 +47,9 @@ struct agent {
 
 /* Serves for ever. argv: what boot passed on: root descriptor, kind of init, warnings. */
 void agent_run(int argc, char **argv);
+
+/* The image's command ended; true when it was that. */
+bool serving_reaped(struct agent *a, pid_t pid, int status);
 
 /* Children ended; true when pid was part of going down. */
 bool down_reaped(struct agent *a, pid_t pid, int status);

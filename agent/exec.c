@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "agent/exec.h"
 #include "agent/handlers.h"
 #include "agent/image.h"
 #include "agent/job.h"
@@ -99,26 +100,33 @@ static enum err check_cwd(int root, const char *cwd, struct why *why)
 		strerror(errno));
 }
 
-static enum err start(struct session *s, uint32_t msgid, const struct agent_exec *x,
-	struct why *why)
+enum err exec_prepare(int root, const struct agent_exec *x, struct arena *a, struct account *who,
+	struct launch *ret, struct why *why)
 {
-	struct arena *a = &s->arena;
-	struct launch l = { .root = s->agent->root, .cwd = x->cwd };
-	struct account who;
 	struct env env;
 	enum err e = check_size(x, why);
 
+	*ret = (struct launch){ .root = root, .cwd = x->cwd, .account = who };
 	if (!e)
-		e = account_find(l.root, x->user, a, &who, why);
+		e = account_find(root, x->user, a, who, why);
 	if (!e)
-		e = check_cwd(l.root, x->cwd, why);
+		e = check_cwd(root, x->cwd, why);
 	if (e)
 		return e;
-	if (!make_argv(x, &who, a, &l) || !make_env(x, &who, a, &env))
+	if (!make_argv(x, who, a, ret) || !make_env(x, who, a, &env))
 		return fail(why, ERR_no_memory, "no memory for a program's arguments");
-	l.env = (char *const *)(uintptr_t)env.v;
-	l.account = &who;
-	return job_start(s, msgid, &l, x->stdin, x->pty, why);
+	ret->env = (char *const *)(uintptr_t)env.v;
+	return OK;
+}
+
+static enum err start(struct session *s, uint32_t msgid, const struct agent_exec *x,
+	struct why *why)
+{
+	struct account who;
+	struct launch l;
+	enum err e = exec_prepare(s->agent->root, x, &s->arena, &who, &l, why);
+
+	return e ? e : job_start(s, msgid, &l, x->stdin, x->pty, why);
 }
 
 static void exec_late(struct session *s, uint32_t msgid, const void *body, bool mounted)

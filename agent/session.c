@@ -28,6 +28,7 @@ static const struct {
 	{ LETTER_agent_stats, on_stats },
 	{ LETTER_agent_dial, on_dial },
 	{ LETTER_agent_ssh, on_ssh },
+	{ LETTER_agent_services, on_services },
 	{ LETTER_agent_clock, on_clock },
 	{ LETTER_agent_shutdown, on_shutdown },
 };

@@ -32,6 +32,8 @@ static const struct flag import_flags[] = {
 		.doc = "size of the root filesystem; content and room to grow when absent" },
 	{ .name = "user", .letter = 'u', .type = &type_user, .value = "USER",
 		.doc = "user of programs, for a plain tree" },
+	{ .name = "service", .field = "services", .type = &type_service, .value = "NAME:PORT",
+		.many = true, .doc = "a start ends when it is up; over the archive's own" },
 	{ .name = "replace", .doc = "take the name of an image that exists" },
 	{ .name = NULL },
 };
@@ -69,7 +71,7 @@ const struct command cmd_image_import = {
 		"Prints the\nimage's name.",
 	.example = "banger image import debian rootfs.tar.zst\n"
 		   "docker save my/app | banger image import app -\n"
-		   "banger image import --user me mine ./rootfs",
+		   "banger image import --user me --service sshd:22 mine ./rootfs",
 	.run = import_image,
 };
 
@@ -159,6 +161,8 @@ static void show_one(struct cli *c, const struct image_info *m)
 		line_text(c, "workdir", "%s", conf->workdir);
 	for (uint32_t i = 0; i < conf->env.n; i++)
 		line_text(c, i ? "" : "env", "%s", conf->env.v[i]);
+	for (uint32_t i = 0; i < conf->services.n; i++)
+		line_text(c, i ? "" : "services", "%s", conf->services.v[i]);
 	line_text(c, "machines", "%llu", (unsigned long long)m->machines);
 	show_time(text, sizeof(text), m->created);
 	line_text(c, "created", "%s", text);

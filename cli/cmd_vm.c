@@ -69,6 +69,7 @@ const struct command cmd_vm_create = {
 };
 
 static const struct flag start_flags[] = {
+	{ .name = "no-services", .doc = "do not wait for the image's required services" },
 	{ .name = "detach", .letter = 'd', .doc = "goes on when this command is interrupted" },
 	{ .name = "timeout", .type = &type_ms, .value = "DURATION",
 		.doc = "give up after this long, like 90s or 10m" },

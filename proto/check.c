@@ -231,6 +231,32 @@ bool parse_publish(const char *s, uint32_t *addr, uint16_t *host, uint16_t *gues
 	       parse_port(first + 1, (size_t)(last - first - 1), host);
 }
 
+bool parse_service(const char *s, size_t n, char name[SERVICE_NAME_MAX + 1], uint16_t *port)
+{
+	const char *colon = memchr(s, ':', n);
+	size_t len = colon ? (size_t)(colon - s) : 0;
+
+	if (len == 0 || len > SERVICE_NAME_MAX || !isalnum((unsigned char)s[0]))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!islower((unsigned char)s[i]) && !isdigit((unsigned char)s[i]) &&
+			!strchr("._-", s[i]))
+			return false;
+	memcpy(name, s, len);
+	name[len] = '\0';
+	return parse_port(colon + 1, n - len - 1, port);
+}
+
+const char *check_service(const char *s, size_t n)
+{
+	char name[SERVICE_NAME_MAX + 1];
+	uint16_t port;
+
+	if (parse_service(s, n, name, &port))
+		return NULL;
+	return "must be NAME:PORT, like sshd:22; a name is of [a-z0-9._-] and at most 32 long";
+}
+
 bool parse_local(const char *s, uint32_t *addr, uint16_t *port)
 {
 	const char *colon = strchr(s, ':');

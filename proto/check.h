@@ -9,7 +9,8 @@
 
 type_check check_env, check_abs_path, check_rel_path, check_vm_id, check_vm_name, check_vm_ref,
 	check_image_name, check_kernel_name, check_digest, check_user, check_term, check_signal,
-	check_cidr, check_subnet, check_mac, check_ipv4, check_publish, check_ssh_key, check_local;
+	check_cidr, check_subnet, check_mac, check_ipv4, check_publish, check_ssh_key, check_local,
+	check_service;
 /* check_priv.c: what root acts on */
 type_check check_printable, check_disk_id, check_bridge_name, check_tap_name, check_resolver,
 	check_loop_dev, check_dm_name, check_dm_dev, check_dm_target, check_any_loop_dev,
@@ -35,6 +36,10 @@ bool parse_subnet(const char *s, size_t n, uint32_t *net, unsigned *bits);
 
 /* 127.A.B.C:PORT. */
 bool parse_local(const char *s, uint32_t *addr, uint16_t *port);
+
+/* NAME:PORT; name is as in [a-z0-9._-], begins with a letter or digit. */
+enum { SERVICE_NAME_MAX = 32 };
+bool parse_service(const char *s, size_t n, char name[SERVICE_NAME_MAX + 1], uint16_t *port);
 
 /* [ADDR:]HOST:GUEST; addr stays 127.0.0.1 when absent. */
 bool parse_publish(const char *s, uint32_t *addr, uint16_t *host, uint16_t *guest);

@@ -65,6 +65,7 @@ static enum flow_said unpack(void *owner UNUSED, struct flow *f)
 		.has_size = p->ask.has_size,
 		.files_max = FILES_MAX,
 		.user = p->ask.user,
+		.services = { p->ask.services.v, p->ask.services.n },
 		.work_size = p->sm.s->env->config->disk };
 
 	if (making_room(&p->sm.m, CONTENT_MAX, &body.content_max, &f->why))

@@ -350,8 +350,9 @@ static const struct flow_step create_steps[] = {
 	{ "disk", make_disks, drop_disks, 0 },
 	{ "network", vm_lease_address, vm_return_address, 0 },
 	{ "machine", launch_vmm, end_vmm, 0 },
-	{ "boot", await_hello, NULL, 3 },
+	{ "boot", await_hello, NULL, 4 },
 	{ "agent", meet_agent, NULL, 0 },
+	{ "services", vm_await_services, NULL, 0 },
 	{ "name", publish_name, withdraw_name, 0 },
 };
 static const struct flow_step start_steps[] = {
@@ -359,8 +360,9 @@ static const struct flow_step start_steps[] = {
 	{ "disk", dm_ready, NULL, 0 },
 	{ "network", vm_lease_address, NULL, 0 }, /* it keeps its address while it is stopped */
 	{ "machine", launch_vmm, end_vmm, 0 },
-	{ "boot", await_hello, NULL, 3 },
+	{ "boot", await_hello, NULL, 4 },
 	{ "agent", meet_agent, NULL, 0 },
+	{ "services", vm_await_services, NULL, 0 },
 	{ "name", publish_name, withdraw_name, 0 },
 };
 static const struct flow_step stop_steps[] = {

@@ -183,6 +183,14 @@ static uint64_t timeout_of(struct vmd *v, const struct op *op)
 	return v->env->config->boot_timeout_ms;
 }
 
+uint64_t op_time_left(const struct machine *m)
+{
+	uint64_t all = timeout_of(m->v, m->op), now = world_now_ms(m->v->world);
+	uint64_t gone = now - m->flow.began_ms;
+
+	return all > gone ? all - gone : 0;
+}
+
 static void run_flow(struct vmd *v, struct op *op, struct machine *m, const struct flow_kind *kind)
 {
 	uint64_t id = op ? op->id : ID_MARK_VM;

@@ -95,6 +95,7 @@ static void on_create(void *state, const struct letter *l, const void *body)
 	m->disk_by_default = !q->has_disk;
 	op->reply.serial = 0; /* answered now; the end is told by op.done */
 	op->make_only = q->has_start && !q->start;
+	op->no_services = q->has_no_services && q->no_services;
 	if (q->has_timeout_ms)
 		op->timeout_ms = q->timeout_ms;
 	begun = (struct vm_begun){ op->id, m->id, m->name };
@@ -138,24 +139,25 @@ static void on_create_status(void *state, const struct letter *l, const void *bo
 
 /* ---- letters in: life ---- */
 
-static void begin_op(struct vmd *v, const struct letter *l, enum op_kind kind, const char *ref,
-	bool detach, bool has_timeout, uint64_t timeout_ms)
+static void begin_op(struct vmd *v, const struct letter *l, enum op_kind kind,
+	const struct vm_start *how)
 {
-	struct machine *m = machine_find(v, ref);
+	struct machine *m = machine_find(v, how->vm);
 	struct op *op;
 	struct why why;
 
 	if (!m) {
-		no_such(v, l, ref);
+		no_such(v, l, how->vm);
 		return;
 	}
-	op = op_new(v, kind, m, l, detach, &why);
+	op = op_new(v, kind, m, l, how->has_detach && how->detach, &why);
 	if (!op) {
 		refuse(v->me, l->reply, &why);
 		return;
 	}
-	if (has_timeout)
-		op->timeout_ms = timeout_ms;
+	if (how->has_timeout_ms)
+		op->timeout_ms = how->timeout_ms;
+	op->no_services = how->has_no_services && how->no_services;
 	op_begin(v, op, m);
 }
 
@@ -170,32 +172,39 @@ static void on_start(void *state, const struct letter *l, const void *body)
 		refuse(v->me, l->reply, &why);
 		return;
 	}
-	begin_op(state, l, OP_START, q->vm, q->has_detach && q->detach, q->has_timeout_ms,
-		q->timeout_ms);
+	begin_op(v, l, OP_START, q);
+}
+
+static void end_op(struct vmd *v, const struct letter *l, enum op_kind kind, const struct vm_stop *q)
+{
+	struct vm_start how = { .vm = q->vm, .timeout_ms = q->timeout_ms,
+		.has_timeout_ms = q->has_timeout_ms };
+
+	begin_op(v, l, kind, &how);
 }
 
 static void on_stop(void *state, const struct letter *l, const void *body)
 {
-	const struct vm_stop *q = body;
-
-	begin_op(state, l, OP_STOP, q->vm, false, q->has_timeout_ms, q->timeout_ms);
+	end_op(state, l, OP_STOP, body);
 }
 
 static void on_kill(void *state, const struct letter *l, const void *body)
 {
-	begin_op(state, l, OP_KILL, ((const struct vm_only *)body)->vm, false, true, 0);
+	struct vm_start how = { .vm = ((const struct vm_only *)body)->vm, .has_timeout_ms = true };
+
+	begin_op(state, l, OP_KILL, &how);
 }
 
 static void on_restart(void *state, const struct letter *l, const void *body)
 {
-	const struct vm_stop *q = body;
-
-	begin_op(state, l, OP_RESTART, q->vm, false, q->has_timeout_ms, q->timeout_ms);
+	end_op(state, l, OP_RESTART, body);
 }
 
 static void on_delete(void *state, const struct letter *l, const void *body)
 {
-	begin_op(state, l, OP_DELETE, ((const struct vm_delete *)body)->vm, false, false, 0);
+	struct vm_start how = { .vm = ((const struct vm_delete *)body)->vm };
+
+	begin_op(state, l, OP_DELETE, &how);
 }
 
 static void on_cancel(void *state, const struct letter *l, const void *body)

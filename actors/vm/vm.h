@@ -78,6 +78,7 @@ struct op {
 	struct why why;
 	uint64_t timeout_ms; /* UINT64_MAX: the configuration's */
 	bool make_only; /* create without boot */
+	bool no_services; /* those that its image requires are not waited for */
 	struct {
 		const char *stage;
 		enum stage_state state;
@@ -188,6 +189,8 @@ struct machine {
 	uint32_t launched_ticket; /* flow ticket of a step that waits for the VMM to be ready */
 	uint32_t ended_ticket; /* flow ticket of a step that waits for the VMM's end */
 	uint32_t hello_ticket; /* ... for the agent's hello */
+	uint32_t services_ticket; /* ... for the image's services */
+	uint64_t services_ms; /* how long they may take in this start */
 	bool wants_launch, wants_end, wants_hello;
 	struct job *copy; /* layer copy: the worker that makes the disks */
 	unsigned copies_done;
@@ -362,6 +365,9 @@ void vm_agent_again(struct machine *m);
 const struct flow_kind *vm_flow_by_name(const char *name);
 void vm_notice_lost_timer(struct machine *m); /* the console said more, or is waited for now */
 
+/* services.c */
+flow_fn vm_await_services;
+
 /* ops.c */
 struct op *op_new(struct vmd *v, enum op_kind kind, struct machine *m, const struct letter *l,
 	bool detach, struct why *why);
@@ -370,6 +376,7 @@ void op_stage_news(
 	struct vmd *v, struct op *op, const char *stage, enum flow_news news, uint64_t ms);
 void op_finish(struct vmd *v, struct op *op, struct machine *m, const struct why *why);
 void op_forget_all(struct vmd *v);
+uint64_t op_time_left(const struct machine *m); /* of the flow that runs on it, in ms */
 /* Begins the operation's flow on the machine now, or when the flow that runs there has ended. */
 void op_begin(struct vmd *v, struct op *op, struct machine *m);
 void machine_flow_ended(struct machine *m);

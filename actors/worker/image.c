@@ -135,6 +135,10 @@ static enum err find_user(struct image *im, struct why *why)
 		return e;
 	etc_home(&im->user, im->home, sizeof(im->home));
 	im->config.user = who;
+	if (im->ask.services.n > 0) {
+		im->config.services.v = im->ask.services.v;
+		im->config.services.n = im->ask.services.n;
+	}
 	return OK;
 }
 

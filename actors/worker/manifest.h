@@ -37,6 +37,10 @@ enum err manifest_is_index(struct bytes json, bool *ret, struct why *why) MUST_C
 enum err manifest_oci(struct bytes json, struct arena *a, struct manifest *ret,
 	struct why *why) MUST_CHECK;
 
+/* The value of the label banger.services; refused as a whole when one of them is none. */
+enum err manifest_services(const char *s, struct arena *a, struct image_config *c,
+	struct why *why) MUST_CHECK;
+
 /* The image's config. diff_ids are digests of the unpacked layers; there may be none. */
 struct manifest_config {
 	struct image_config run;

@@ -2,7 +2,8 @@
  * manifest_config.c - how an image says that its programs run. Pure.
  *
  * What banger cannot use (an env entry without '=', a UDP port) is left out; what would make the
- * image run as something else than it says (its user, its architecture) is refused.
+ * image run as something else than it says (its user, its architecture, the services that it is ready
+ * with) is refused.
  */
 #include <ctype.h>
 
@@ -10,7 +11,9 @@
 #include "worker/json.h"
 #include "worker/manifest.h"
 
-enum { ENV_MAX = 1024, ARGS_MAX = 256, PORTS_MAX = 256 };
+#define SERVICES_LABEL "banger.services"
+
+enum { ENV_MAX = 1024, ARGS_MAX = 256, PORTS_MAX = 256, SERVICES_MAX = 16 };
 
 static enum err no_memory(struct why *why)
 {
@@ -116,6 +119,39 @@ static enum err user(const char *s, struct arena *a, struct image_config *c, str
 	return c->user ? OK : no_memory(why);
 }
 
+/* "sshd:22,opencode:4096", spaces around the commas; none when empty. */
+enum err manifest_services(const char *s, struct arena *a, struct image_config *c, struct why *why)
+{
+	const char **v = arena_take(a, SERVICES_MAX * sizeof(*v));
+	enum err e = v ? OK : no_memory(why);
+
+	c->services.n = 0;
+	for (s += strspn(s, ", "); !e && *s; s += strspn(s, ", ")) {
+		size_t n = strcspn(s, ", ");
+
+		if (c->services.n == SERVICES_MAX)
+			return fail(why, ERR_too_large, "the image's label " SERVICES_LABEL
+							" names more than %d services",
+				SERVICES_MAX);
+		v[c->services.n] = arena_strn(a, s, n);
+		e = v[c->services.n] ? type_ok(&type_service, SERVICES_LABEL, v[c->services.n],
+					       why) :
+				       no_memory(why);
+		c->services.n++;
+		s += n;
+	}
+	c->services.v = v;
+	return e;
+}
+
+static enum err services(const json_t *labels, struct arena *a, struct image_config *c,
+	struct why *why)
+{
+	const char *s = json_text(labels, SERVICES_LABEL);
+
+	return s ? manifest_services(s, a, c, why) : OK;
+}
+
 static enum err how_to_run(const json_t *o, struct arena *a, struct image_config *c,
 	struct why *why)
 {
@@ -135,6 +171,8 @@ static enum err how_to_run(const json_t *o, struct arena *a, struct image_config
 		e = user(json_text(o, "User"), a, c, why);
 	if (!e)
 		e = ports(json_object_get(o, "ExposedPorts"), a, c, why);
+	if (!e)
+		e = services(json_object_get(o, "Labels"), a, c, why);
 	return e;
 }
 

@@ -84,6 +84,37 @@ static void answer_ssh(struct guest *g, uint32_t msgid)
 	must(rpc_answer(g->rpc, msgid, &letter_kinds[LETTER_agent_ssh], &said, &why) == OK);
 }
 
+/* The request is the low half; above it are the link that it came by, and whether they came up. */
+static void services_over(void *ctx, uint64_t arg)
+{
+	static const char *const down = "web:80";
+	struct agent_services_said said = { .down = { (const char **)(uintptr_t)&down,
+						    arg >> 63 ? 0 : 1 } };
+	struct guest *g = ctx;
+	struct why why;
+
+	if (!g->rpc || g->hung || g->forgot || (arg >> 32 & 0xffff) != (g->openings & 0xffff))
+		return;
+	if (said.down.n)
+		sim_mark(g->sim, MARK_service_down);
+	must(rpc_answer(g->rpc, (uint32_t)arg, &letter_kinds[LETTER_agent_services], &said, &why) ==
+		OK);
+}
+
+static void await_services(struct guest *g, uint32_t msgid, struct bytes params)
+{
+	struct arena a = { .max = 64 * KiB };
+	struct agent_services q;
+	struct why why;
+	bool up = g->sim->calm || !sim_chance(g->sim, 300);
+
+	must(shape_read(&shape_agent_services, mp_over(params.p, params.n), STRICT, &a, &q, &why) ==
+		OK);
+	sim_after(g->sim, up ? sim_between(g->sim, 1, 2000) : q.wait_ms, services_over, g,
+		(uint64_t)up << 63 | (uint64_t)(g->openings & 0xffff) << 32 | msgid);
+	arena_done(&a);
+}
+
 static void end_event(void *ctx, uint64_t reboot)
 {
 	guest_ends(ctx, reboot);
@@ -138,6 +169,8 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 		answer_done(g, id, msgid);
 	else if (id == LETTER_agent_ssh)
 		answer_ssh(g, msgid);
+	else if (id == LETTER_agent_services)
+		await_services(g, msgid, params);
 	else if (id == LETTER_agent_exec || id == LETTER_agent_put || id == LETTER_agent_get ||
 		 id == LETTER_agent_dial)
 		programs_begin(g, id, msgid, params);
@@ -200,6 +233,7 @@ static size_t find_opening(void *ctx, const uint8_t *p, size_t n)
 	g->rpc = rpc_new(g->chan, FRAME_BYTES_MAX, &rpc_user, g);
 	must(g->rpc);
 	g->chan = NULL;
+	g->openings++;
 	say_hello(g);
 	return used;
 }

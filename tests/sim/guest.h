@@ -31,6 +31,7 @@ struct guest {
 	bool up; /* the agent runs */
 	bool hung; /* and does nothing any more */
 	bool forgot; /* it was started again: it knows nothing of this connection */
+	uint32_t openings; /* links that were opened, counted */
 };
 
 bool guest_is_connected(const struct guest *g);

@@ -51,6 +51,7 @@ enum {
 	M(timer_lost, "guest lost its timer") \
 	M(agent_silent, "agent fell silent") \
 	M(agent_restart, "agent started again") \
+	M(service_down, "a required service not up in time") \
 	M(agent_malformed, "agent sent garbage") \
 	M(agent_greedy, "agent sent more than was granted") \
 	M(answer_lost, "agent's answer lost") \
