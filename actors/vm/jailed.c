@@ -168,6 +168,7 @@ enum flow_said jail_empty(struct machine *m, struct flow *f)
 static void launched_in_vain(struct vmd *v, uint64_t ctx, struct machine *m, const struct why *why,
 	const struct priv_launched *l)
 {
+	char dir[64];
 	struct why bad;
 	bool lives = m && m->wants_end && (why ? find_stray(m) : take_process(m, l, &bad) == OK);
 
@@ -177,9 +178,13 @@ static void launched_in_vain(struct vmd *v, uint64_t ctx, struct machine *m, con
 	}
 	if (!why)
 		unwanted(v, ctx, l);
-	if (m && m->wants_end) {
+	if (m && m->wants_end) { /* nothing was launched, so no end of a process does the rest */
 		m->wants_end = false;
-		flow_done(&m->flow, m->ended_ticket);
+		machine_dir(m, dir, sizeof(dir), "");
+		if (world_remove(v->world, RUNTIME, dir, &bad))
+			flow_fail(&m->flow, m->ended_ticket, &bad);
+		else
+			flow_done(&m->flow, m->ended_ticket);
 	}
 }
 
