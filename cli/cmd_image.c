@@ -1,5 +1,5 @@
 /*
- * cmd_image.c - images: import, list, show, delete.
+ * cmd_image.c - images: import, list, show, delete. Others are in cmd_image_files.c.
  */
 #include <sys/stat.h>
 
@@ -100,7 +100,8 @@ static enum err list_all(struct cli *c, json_t *all, struct grid *g, struct why 
 				continue;
 			}
 			show_time(time, sizeof(time), m->created);
-			grid_cell(g, PLAIN, "%s%s", m->name, m->is_default ? " *" : "");
+			grid_cell(g, PLAIN, "%s%s%s", m->name, m->is_default ? " *" : "",
+				m->missing.n ? " (files not there)" : "");
 			grid_cell(g, PLAIN, "%s", m->facts.os);
 			grid_cell(g, PLAIN, "%s", word_of(init_kind, m->facts.init));
 			grid_size(g, true, m->facts.size);
@@ -149,6 +150,8 @@ static void show_one(struct cli *c, const struct image_info *m)
 
 	line_text(c, "name", "%s%s", m->name, m->is_default ? " (default)" : "");
 	line_text(c, "id", "%s", m->id);
+	if (m->root)
+		line_text(c, "file", "%s%s", m->root, m->missing.n ? " (not there)" : "");
 	line_text(c, "system", "%s", m->facts.os);
 	line_text(c, "init", "%s", word_of(init_kind, m->facts.init));
 	show_size(text, sizeof(text), m->facts.size);

@@ -12,6 +12,26 @@ enum { LISTED_MAX = 200, LISTED_BYTES = 786432 };
 
 /* ---- state ---- */
 
+/* The record's copy, with id and name where they stay. */
+static enum err adopt(struct image *im, const struct image_record *r, struct why *why)
+{
+	struct image_record copy;
+	struct arena mem;
+
+	arena_init(&mem, MiB);
+	if (shape_copy(&shape_image_record, r, &copy, &mem, why)) {
+		arena_done(&mem);
+		return why->code;
+	}
+	arena_done(&im->mem);
+	im->mem = mem;
+	im->r = copy;
+	im->r.id = im->id;
+	im->r.name = im->name;
+	im->bytes = mem.used + 512;
+	return OK;
+}
+
 struct image *image_new(const struct image_record *r, struct why *why)
 {
 	struct image *im = calloc(1, sizeof(*im));
@@ -20,16 +40,20 @@ struct image *image_new(const struct image_record *r, struct why *why)
 		fail(why, ERR_no_memory, "no memory for an image");
 		return NULL;
 	}
-	arena_init(&im->mem, MiB);
-	if (shape_copy(&shape_image_record, r, &im->r, &im->mem, why)) {
-		image_free(&im->it);
+	must(str_copy(im->id, sizeof(im->id), r->id) && str_copy(im->name, sizeof(im->name), r->name));
+	if (adopt(im, r, why)) {
+		free(im);
 		return NULL;
 	}
-	im->it = (struct shelf_item){
-		.id = im->r.id, .name = im->r.name, .created = im->r.created, .named = im->r.named
-	};
-	im->bytes = im->mem.used + 512;
+	im->it = (struct shelf_item){ .id = im->id, .name = im->name, .created = r->created,
+		.named = r->named };
 	return im;
+}
+
+enum err image_renew(struct image *im, const struct image_record *r, struct why *why)
+{
+	must(str_eq(r->id, im->id) && str_eq(r->name, im->name));
+	return adopt(im, r, why);
 }
 
 static struct image *of(struct shelf_item *it)
@@ -67,7 +91,9 @@ static struct shelf_item *read_record(void *state, const void *record, struct wh
 	if (!im)
 		return NULL;
 	making_path(IMAGE_AREA, im->r.id, ROOT_FILE, path);
-	im->it.missing = world_size(s->world, STATE, path, &size, &used, NULL) == ERR_not_found;
+	/* a file that the user keeps may come back */
+	im->it.missing = !im->r.root &&
+			 world_size(s->world, STATE, path, &size, &used, NULL) == ERR_not_found;
 	return &im->it;
 }
 
@@ -85,6 +111,23 @@ static const char *of_machine(const struct vm_record *r)
 	return r->image_id;
 }
 
+static bool changes(const struct shelf_item *it)
+{
+	return CONTAINER_OF(it, struct image, it)->change != NULL;
+}
+
+struct image_making *image_making_of(const struct flow *f)
+{
+	return CONTAINER_OF(shelf_making_of(f), struct image_making, sm);
+}
+
+static void ended(void *state UNUSED, struct making *m, const struct why *why)
+{
+	struct image_making *p = CONTAINER_OF(m, struct image_making, sm.m);
+
+	p->ended(p, why);
+}
+
 static const struct shelf_kind kind = {
 	.area = IMAGE_AREA,
 	.mark = ID_MARK_IMAGE,
@@ -94,12 +137,13 @@ static const struct shelf_kind kind = {
 	.free = image_free,
 	.put = put,
 	.of_machine = of_machine,
-	.ended = image_import_ended,
+	.busy = changes,
+	.ended = ended,
 };
 
 /* ---- letters in ---- */
 
-static enum err not_found(struct shelf *s, const char *name, struct why *why)
+enum err image_not_found(struct shelf *s, const char *name, struct why *why)
 {
 	fail_field(why, ERR_not_found, "image", "no image '%s'", name);
 	if (s->env->config->default_image && str_eq(name, s->env->config->default_image))
@@ -113,17 +157,28 @@ static enum err not_found(struct shelf *s, const char *name, struct why *why)
 		name);
 }
 
-static struct image_info info_of(const struct shelf *s, const struct image *im)
+const char *image_work(const struct image *im, char out[MAKING_PATH_BYTES])
+{
+	return making_path(IMAGE_AREA, im->id, im->r.work ? im->r.work : WORK_FILE, out);
+}
+
+static bool away(const struct shelf *s, const struct image *im)
+{
+	uint64_t size, used;
+
+	return im->r.root && world_size(s->world, HOST, im->r.root + 1, &size, &used, NULL) != OK;
+}
+
+/* *missing is room for the one path that may be. */
+struct image_info image_info_of(const struct shelf *s, const struct image *im, const char **missing)
 {
 	const char *usual = s->env->config->default_image;
 
-	return (struct image_info){ .name = im->r.name,
-		.id = im->r.id,
-		.created = im->r.created,
-		.managed = im->r.managed,
-		.is_default = usual && str_eq(usual, im->r.name),
-		.machines = im->it.machines,
-		.facts = im->r.facts };
+	*missing = im->r.root;
+	return (struct image_info){ .name = im->r.name, .id = im->r.id, .created = im->r.created,
+		.managed = im->r.managed, .is_default = usual && str_eq(usual, im->r.name),
+		.machines = im->it.machines, .root = im->r.root,
+		.missing = { missing, away(s, im) }, .facts = im->r.facts };
 }
 
 static int by_name_order(const void *a, const void *b)
@@ -159,6 +214,7 @@ static void on_list(void *state, const struct letter *l, const void *body)
 	uint32_t limit = q->has_limit ? (uint32_t)q->limit : LISTED_MAX;
 	struct image_listed listed = { .more = false };
 	struct image_info infos[LISTED_MAX];
+	const char *missing[LISTED_MAX];
 	struct image **v;
 	uint32_t n = 0;
 	size_t bytes = 0;
@@ -178,7 +234,8 @@ static void on_list(void *state, const struct letter *l, const void *body)
 		listed.more = i == limit || (bytes > LISTED_BYTES && i > 0);
 		if (listed.more)
 			break;
-		infos[listed.images.n++] = info_of(s, v[i]);
+		infos[i] = image_info_of(s, v[i], &missing[i]);
+		listed.images.n++;
 	}
 	answer(s->me, l->reply, &listed);
 }
@@ -188,6 +245,7 @@ static void on_show(void *state, const struct letter *l, const void *body)
 	const struct image_only *q = body;
 	struct shelf *s = state;
 	struct image_info info;
+	const char *missing;
 	struct image *im;
 	struct why why;
 
@@ -195,11 +253,11 @@ static void on_show(void *state, const struct letter *l, const void *body)
 		return;
 	im = image_by_name(s, q->image);
 	if (!im) {
-		not_found(s, q->image, &why);
+		image_not_found(s, q->image, &why);
 		refuse(s->me, l->reply, &why);
 		return;
 	}
-	info = info_of(s, im);
+	info = image_info_of(s, im, &missing);
 	answer(s->me, l->reply, &info);
 }
 
@@ -216,7 +274,7 @@ static void on_delete(void *state, const struct letter *l, const void *body)
 	if (im) {
 		shelf_delete(s, &im->it, l->reply);
 	} else {
-		not_found(s, q->image, &why);
+		image_not_found(s, q->image, &why);
 		refuse(s->me, l->reply, &why);
 	}
 }
@@ -236,8 +294,14 @@ static struct image *wanted(struct shelf *s, const struct image_hold *q, struct 
 		return NULL;
 	}
 	im = name ? image_by_name(s, name) : NULL;
-	if (!im)
-		not_found(s, name ? name : "", why);
+	if (!im) {
+		image_not_found(s, name ? name : "", why);
+	} else if (away(s, im)) {
+		fail_field(why, ERR_not_found, "image", "%.3000s, the root filesystem of image '%s', "
+			"is not there", im->r.root, name);
+		fail_hint(why, "put it back, or `banger image register --replace %s FILE`", name);
+		return NULL;
+	}
 	return im;
 }
 
@@ -261,7 +325,7 @@ static void on_hold(void *state, const struct letter *l, const void *body)
 		.id = im->r.id,
 		.facts = im->r.facts,
 		.root = making_path(IMAGE_AREA, im->r.id, ROOT_FILE, root),
-		.work = making_path(IMAGE_AREA, im->r.id, WORK_FILE, work) };
+		.work = image_work(im, work), .file = im->r.root };
 	answer(s->me, l->reply, &held);
 }
 
@@ -310,6 +374,9 @@ static const struct handler handlers[] = {
 	{ LETTER_image_list, on_list },
 	{ LETTER_image_show, on_show },
 	{ LETTER_image_import, image_on_import },
+	{ LETTER_image_register, image_on_register },
+	{ LETTER_image_promote, image_on_promote },
+	{ LETTER_image_prune, image_on_prune },
 	{ LETTER_image_delete, on_delete },
 	{ LETTER_image_hold, on_hold },
 	{ LETTER_image_drop, on_drop },

@@ -12,11 +12,17 @@
 #define ROOT_FILE "root.ext4"
 #define WORK_FILE "work.ext4"
 
+struct image_change;
+
+enum { WORK_NAME_BYTES = 32 };
+
 struct image {
 	struct shelf_item it; /* first */
 	struct image_record r; /* what it points to lies in mem; `named` is it.named */
 	struct arena mem;
 	size_t bytes; /* of the record, about, in an answer */
+	char id[MAKING_ID_BYTES], name[129]; /* the record's; they outlive it when it changes */
+	struct image_change *change; /* it is being changed in place */
 };
 
 /* A copy of the record. */
@@ -25,8 +31,45 @@ void image_free(struct shelf_item *it); /* NULL is fine */
 struct image *image_by_id(const struct shelf *s, const char *id);
 struct image *image_by_name(const struct shelf *s, const char *name); /* none that is going */
 
+/* It is what this record says from now on; id and name stay. */
+enum err image_renew(struct image *im, const struct image_record *r, struct why *why) MUST_CHECK;
+struct image_info image_info_of(const struct shelf *s, const struct image *im, const char **missing);
+enum err image_not_found(struct shelf *s, const char *name, struct why *why);
+const char *image_work(const struct image *im, char out[MAKING_PATH_BYTES]);
+
+/* A making of an image tells its own kind of its end. */
+struct image_making {
+	struct shelf_making sm; /* first */
+	void (*ended)(struct image_making *p, const struct why *why); /* frees it */
+};
+struct image_making *image_making_of(const struct flow *f);
+
 /* import.c */
 letter_fn image_on_import;
-void image_import_ended(void *state, struct making *m, const struct why *why);
+
+/* change.c: an image that is there changes in place, and keeps its id */
+struct image_change {
+	struct image_making im; /* first */
+	struct image *image;
+	struct arena mem;
+	struct image_record next; /* what it will be; in mem */
+	char work[WORK_NAME_BYTES]; /* its new work-seed */
+	bool root; /* a root filesystem came as well */
+};
+/* Begins it; `next` has been filled with what is known already. */
+struct image_change *image_change_new(struct shelf *s, struct image *im, struct why *why);
+void image_change_begin(struct image_change *p, const struct flow_kind *kind, uint64_t client);
+enum err image_take_facts(struct image_making *p, const struct image_facts *facts,
+	struct image_record *r, struct why *why) MUST_CHECK;
+flow_fn image_change_swap, image_change_record, image_change_undo_record;
+
+/* register.c */
+letter_fn image_on_register;
+
+/* promote.c */
+letter_fn image_on_promote;
+
+/* prune.c */
+letter_fn image_on_prune;
 
 #endif

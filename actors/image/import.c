@@ -12,25 +12,25 @@ enum { FILES_MAX = 5000000 };
 /* ---- state ---- */
 
 struct import {
-	struct shelf_making sm; /* first */
+	struct image_making im; /* first */
 	struct arena mem;
 	struct image_import ask; /* in mem */
 };
 
 static void import_free(struct import *p)
 {
-	image_free(p->sm.fresh);
+	image_free(p->im.sm.fresh);
 	arena_done(&p->mem);
 	free(p);
 }
 
-void image_import_ended(void *state, struct making *m, const struct why *why)
+static void ended(struct image_making *im, const struct why *why)
 {
-	struct import *p = CONTAINER_OF(m, struct import, sm.m);
+	struct import *p = CONTAINER_OF(im, struct import, im);
 
 	if (!why) {
-		shelf_appear(state, p->sm.fresh);
-		p->sm.fresh = NULL;
+		shelf_appear(im->sm.s, im->sm.fresh);
+		im->sm.fresh = NULL;
 	}
 	import_free(p);
 }
@@ -39,11 +39,11 @@ void image_import_ended(void *state, struct making *m, const struct why *why)
 
 static enum err take_facts(struct making *m, const void *result, struct why *why)
 {
-	struct import *p = CONTAINER_OF(m, struct import, sm.m);
+	struct import *p = CONTAINER_OF(m, struct import, im.sm.m);
 	struct image *im;
 	struct image_record r = { .name = m->name,
 		.id = m->id,
-		.created = world_unix_ms(p->sm.s->world),
+		.created = world_unix_ms(p->im.sm.s->world),
 		.managed = true,
 		.named = true,
 		.facts = *(const struct image_facts *)result };
@@ -53,24 +53,24 @@ static enum err take_facts(struct making *m, const void *result, struct why *why
 	im = image_new(&r, why);
 	if (!im)
 		return why->code;
-	p->sm.fresh = &im->it;
+	p->im.sm.fresh = &im->it;
 	return OK;
 }
 
 static enum flow_said unpack(void *owner UNUSED, struct flow *f)
 {
-	struct import *p = CONTAINER_OF((struct making *)f->subject, struct import, sm.m);
+	struct import *p = CONTAINER_OF((struct making *)f->subject, struct import, im.sm.m);
 	struct work_image body = { .format = p->ask.has_format ? p->ask.format : pack_kind_auto,
 		.size = p->ask.size,
 		.has_size = p->ask.has_size,
 		.files_max = FILES_MAX,
 		.user = p->ask.user,
 		.services = { p->ask.services.v, p->ask.services.n },
-		.work_size = p->sm.s->env->config->disk };
+		.work_size = p->im.sm.s->env->config->disk };
 
-	if (making_room(&p->sm.m, CONTENT_MAX, &body.content_max, &f->why))
+	if (making_room(&p->im.sm.m, CONTENT_MAX, &body.content_max, &f->why))
 		return FLOW_FAILED;
-	return making_work(&p->sm.m, LETTER_work_image, &body, true, NULL, take_facts);
+	return making_work(&p->im.sm.m, LETTER_work_image, &body, true, NULL, take_facts);
 }
 
 static const struct flow_step steps[] = {
@@ -99,17 +99,18 @@ static enum err begin(
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return fail(why, ERR_no_memory, "no memory for an import");
-	p->sm.s = s;
-	p->sm.replace = q->replace;
+	p->im.ended = ended;
+	p->im.sm.s = s;
+	p->im.sm.replace = q->replace;
 	arena_init(&p->mem, 64 * KiB);
 	e = shape_copy(&shape_image_import, q, &p->ask, &p->mem, why);
 	if (e) {
 		import_free(p);
 		return e;
 	}
-	p->sm.m.reply = l->reply;
-	p->sm.m.quiet = true;
-	making_begin(&s->makings, &p->sm.m, &import_flow, q->name, l->client);
+	p->im.sm.m.reply = l->reply;
+	p->im.sm.m.quiet = true;
+	making_begin(&s->makings, &p->im.sm.m, &import_flow, q->name, l->client);
 	return OK;
 }
 

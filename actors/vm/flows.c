@@ -52,11 +52,12 @@ static void image_held(void *state, uint64_t ctx, const struct why *why, const v
 	struct arena *arena UNUSED)
 {
 	struct machine *m = vm_awaited(state, ctx);
+	struct why problem;
 
 	if (!m)
 		return;
-	if (!why)
-		machine_set_image(m, result);
+	if (!why && machine_set_image(m, result, &problem))
+		why = &problem;
 	hold_answered(m, ctx, why);
 }
 
@@ -357,7 +358,7 @@ static const struct flow_step create_steps[] = {
 };
 static const struct flow_step start_steps[] = {
 	{ "image", take_image, NULL, 4 },
-	{ "disk", dm_ready, NULL, 0 },
+	{ "disk", layer_ready, NULL, 0 },
 	{ "network", vm_lease_address, NULL, 0 }, /* it keeps its address while it is stopped */
 	{ "machine", launch_vmm, end_vmm, 0 },
 	{ "boot", await_hello, NULL, 4 },

@@ -37,15 +37,22 @@ enum err layer_choose(struct vmd *v, enum layer *layer, struct why *why)
 	return fail_hint(why, "use qcow2, reflink or copy");
 }
 
-static enum err make_one(
-	struct machine *m, const char *leaf, const char *from, uint64_t size, struct why *why)
+/* Where its root disk begins: in its image, or in a file that the user keeps. */
+static const char *root_of(const struct machine *m, enum area *area)
+{
+	*area = m->boot.file ? HOST : STATE;
+	return m->boot.file ? m->boot.file + 1 : m->boot.root;
+}
+
+static enum err make_one(struct machine *m, const char *leaf, enum area area, const char *from,
+	uint64_t size, struct why *why)
 {
 	char path[64];
 
 	machine_dir(m, path, sizeof(path), leaf);
 	if (m->r.layer == layer_qcow2)
-		return world_overlay(m->v->world, path, from, size, why);
-	return world_reflink(m->v->world, path, from, size, why);
+		return world_overlay(m->v->world, path, area, from, size, why);
+	return world_reflink(m->v->world, path, area, from, size, why);
 }
 
 /* ---- copy: by a worker, since it may take seconds ---- */
@@ -91,6 +98,7 @@ static enum err copy_next(struct machine *m, struct why *why)
 	static const struct job_user user = { NULL, NULL, copied };
 	bool work = m->copies_done == 1;
 	char from_dir[64], to_dir[64];
+	const char *file = work ? NULL : m->boot.file;
 	struct child_file extra = { .area = STATE, .path = from_dir, .directory = true, .as = 4 };
 	struct work_copy body = { .to = work ? leaves[layer_copy].work : leaves[layer_copy].root };
 	struct job_spec spec = { .world = m->v->world,
@@ -100,11 +108,15 @@ static enum err copy_next(struct machine *m, struct why *why)
 		.extra = &extra };
 	char *slash;
 
-	str_copy(from_dir, sizeof(from_dir), work ? m->boot.work : m->boot.root);
-	slash = strrchr(from_dir, '/');
-	must(slash);
-	*slash = '\0';
-	body.from = slash + 1;
+	if (file) {
+		extra = (struct child_file){ .area = HOST, .path = file + 1, .as = 4 };
+	} else {
+		str_copy(from_dir, sizeof(from_dir), work ? m->boot.work : m->boot.root);
+		slash = strrchr(from_dir, '/');
+		must(slash);
+		*slash = '\0';
+		body.from = slash + 1;
+	}
 	machine_dir(m, to_dir, sizeof(to_dir), "");
 	return job_start(&spec, &user, m, &m->copy, why);
 }
@@ -169,7 +181,7 @@ static enum flow_said make_for_dm(struct machine *m, struct flow *f)
 
 	if (e)
 		return FLOW_FAILED;
-	e = make_one(m, leaves[layer_dm].work, m->boot.work, m->r.disk, &f->why);
+	e = make_one(m, leaves[layer_dm].work, STATE, m->boot.work, m->r.disk, &f->why);
 	if (e == ERR_unsupported)
 		return copy_begin(m, f, 1);
 	if (e)
@@ -180,21 +192,42 @@ static enum flow_said make_for_dm(struct machine *m, struct flow *f)
 
 enum flow_said layer_make(struct machine *m, struct flow *f)
 {
+	const char *root;
 	uint64_t seed, used;
+	enum area area;
 
 	if (world_size(m->v->world, STATE, m->boot.work, &seed, &used, &f->why) ||
 		check_size(m, seed, &f->why))
 		return FLOW_FAILED;
 	m->r.disk = (m->r.disk + 511) & ~(uint64_t)511;
+	if (m->boot.file && m->r.layer == layer_dm)
+		m->r.layer = layer_copy; /* root's own part attaches no file of the user's */
 	if (m->r.layer == layer_copy)
 		return copy_begin(m, f, 0);
 	if (m->r.layer == layer_dm)
 		return make_for_dm(m, f);
-	if (make_one(m, leaves[m->r.layer].root, m->boot.root, m->boot.root_size, &f->why) ||
-		make_one(m, leaves[m->r.layer].work, m->boot.work, m->r.disk, &f->why)) {
+	root = root_of(m, &area);
+	if (m->boot.file && m->r.layer == layer_qcow2 && machine_set_root_file(m, &f->why))
+		return FLOW_FAILED;
+	if (make_one(m, leaves[m->r.layer].root, area, root, m->boot.root_size, &f->why) ||
+		make_one(m, leaves[m->r.layer].work, STATE, m->boot.work, m->r.disk, &f->why)) {
 		if (f->why.code == ERR_unsupported)
 			fail_hint(&f->why, "use --layer qcow2 or --layer copy");
 		return FLOW_FAILED;
 	}
 	return FLOW_DONE;
+}
+
+enum flow_said layer_ready(void *owner, struct flow *f)
+{
+	struct machine *m = f->subject;
+	const char *file = m->r.root_file;
+	uint64_t size, used;
+
+	if (!file || world_size(m->v->world, HOST, file + 1, &size, &used, &f->why) == OK)
+		return dm_ready(owner, f);
+	fail(&f->why, ERR_not_found, "%.3000s, which the root disk of %s stands on, is not there",
+		file, m->name);
+	fail_hint(&f->why, "put it back: it is a file of registered image '%s'", m->image);
+	return FLOW_FAILED;
 }

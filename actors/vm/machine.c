@@ -93,7 +93,8 @@ struct machine *machine_new(struct vmd *v, const struct vm_record *r, struct why
 	copy_in(m->reason, sizeof(m->reason), &m->r.reason, r->reason);
 	copy_in(m->boot_id, sizeof(m->boot_id), &m->r.boot_id, r->boot_id);
 	m->r.ssh_key = m->ssh_key = r->ssh_key ? strdup(r->ssh_key) : NULL;
-	if (r->ssh_key && !m->ssh_key)
+	m->r.root_file = m->root_file = r->root_file ? strdup(r->root_file) : NULL;
+	if ((r->ssh_key && !m->ssh_key) || (r->root_file && !m->root_file))
 		goto fail_id;
 	m->driver = vmm_of(r->driver);
 	TAILQ_INIT(&m->sessions);
@@ -120,6 +121,7 @@ fail_name:
 	table_del(&v->by_id, &m->by_id);
 fail_id:
 	free(m->ssh_key);
+	free(m->root_file);
 	free(m);
 	fail(why, ERR_no_memory, "no memory for a machine");
 	return NULL;
@@ -154,6 +156,8 @@ void machine_free(struct machine *m)
 	table_del(&v->by_name, &m->by_name);
 	table_del(&v->by_serial, &m->by_serial);
 	free(m->ssh_key);
+	free(m->root_file);
+	free(m->boot.file);
 	machine_set_address(m, NULL);
 	free(m);
 }
@@ -214,8 +218,25 @@ static struct image_use *take_use(struct vmd *v, const struct image_held *held)
 	return NULL;
 }
 
-void machine_set_image(struct machine *m, const struct image_held *held)
+enum err machine_set_root_file(struct machine *m, struct why *why)
 {
+	char *copy = strdup(m->boot.file);
+
+	if (!copy)
+		return fail(why, ERR_no_memory, "no memory for a path");
+	free(m->root_file);
+	m->r.root_file = m->root_file = copy;
+	return OK;
+}
+
+enum err machine_set_image(struct machine *m, const struct image_held *held, struct why *why)
+{
+	char *file = held->file ? strdup(held->file) : NULL;
+
+	if (held->file && !file)
+		return fail(why, ERR_no_memory, "no memory for a path");
+	free(m->boot.file);
+	m->boot.file = file;
 	drop_use(m);
 	m->use = take_use(m->v, held);
 	copy_in(m->image, sizeof(m->image), &m->r.image, held->name);
@@ -224,6 +245,7 @@ void machine_set_image(struct machine *m, const struct image_held *held)
 	str_copy(m->boot.root, sizeof(m->boot.root), held->root);
 	str_copy(m->boot.work, sizeof(m->boot.work), held->work);
 	m->boot.root_size = held->facts.size;
+	return OK;
 }
 
 void machine_set_kernel(struct machine *m, const struct kernel_held *held)

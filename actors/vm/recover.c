@@ -86,10 +86,11 @@ static void held(void *state, uint64_t ctx, const struct why *why, const void *r
 	struct arena *arena UNUSED)
 {
 	struct machine *m = machine_by_serial(state, (uint32_t)ctx);
+	struct why problem;
 
-	if (m && !why)
-		machine_set_image(m, result);
-	else if (m)
+	if (m && !why && machine_set_image(m, result, &problem))
+		why = &problem;
+	if (m && why)
 		log_line(LOG_WARN, "vm", "image not there", "vm", m->id, "why", why->text, NULL);
 }
 

@@ -50,6 +50,7 @@ struct image_use {
 /* Where a machine boots from, as the image and kernel actors told; paths beneath STATE. */
 struct boot_set {
 	char root[64], work[64], vmlinux[64], initramfs[64], modules[64];
+	char *file; /* a registered image's root filesystem, absolute; NULL: root */
 	uint64_t root_size;
 };
 
@@ -172,6 +173,7 @@ struct machine {
 	uint32_t serial; /* never used twice: what late answers name the machine by */
 	unsigned holds_due; /* answers of image and kernel that a step waits for */
 	char *ssh_key; /* r.ssh_key; NULL when there is none */
+	char *root_file; /* r.root_file; the same */
 	const struct vmm_driver *driver;
 	struct image_use *use;
 	struct boot_set boot;
@@ -314,7 +316,10 @@ void machine_tell_waiters(struct machine *m);
 void machine_changed(struct machine *m); /* its state may have: tell watchers and waiters */
 void machine_save(struct machine *m, struct store_put *put, struct arena *a);
 void machine_write(struct machine *m); /* to the store, without waiting */
-void machine_set_image(struct machine *m, const struct image_held *held);
+enum err machine_set_image(struct machine *m, const struct image_held *held,
+	struct why *why) MUST_CHECK;
+/* Its root disk stands on boot.file from now. */
+enum err machine_set_root_file(struct machine *m, struct why *why) MUST_CHECK;
 void machine_set_kernel(struct machine *m, const struct kernel_held *held);
 void machine_set_reason(struct machine *m, const char *reason);
 /* The key that may log in from now, written when it is another; NULL leaves the one before. */
@@ -385,6 +390,7 @@ void machine_delete_for(struct machine *m, struct op *op); /* op may be NULL */
 /* layer.c */
 enum err layer_choose(struct vmd *v, enum layer *layer, struct why *why);
 enum flow_said layer_make(struct machine *m, struct flow *f);
+flow_fn layer_ready; /* before a start: what its disks stand on is there */
 /* Ends a copy that is under way: true, and the flow is told when it has ended. */
 bool layer_stop(struct machine *m, struct flow *f);
 

@@ -29,7 +29,7 @@ static bool reflinks_work(struct vmd *v)
 		enum err e = world_write(v->world, STATE, from, (struct bytes){ NULL, 0 }, &why);
 
 		if (!e)
-			e = world_reflink(v->world, to, from, 4096, &why);
+			e = world_reflink(v->world, to, STATE, from, 4096, &why);
 		if (!e || e == ERR_unsupported) /* a full disk says nothing about it */
 			v->reflinks = e ? REFLINKS_FAIL : REFLINKS_WORK;
 		if (world_remove(v->world, STATE, from, &why) ||

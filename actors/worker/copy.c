@@ -112,9 +112,10 @@ enum err run_copy(struct job *j, struct work_copied *ret, struct why *why)
 	*ret = (struct work_copied){ .bytes = 0 };
 	if (e)
 		return e;
-	from = open_beneath(FD_EXTRA, ask.from, O_RDONLY | O_NONBLOCK, 0);
+	from = ask.from ? open_beneath(FD_EXTRA, ask.from, O_RDONLY | O_NONBLOCK, 0) :
+			  fcntl(FD_EXTRA, F_DUPFD_CLOEXEC, 0);
 	if (from < 0)
-		return fail_errno(why, "cannot open %.200s", ask.from);
+		return fail_errno(why, "cannot open %.200s", ask.from ? ask.from : "the file");
 	to = open_beneath(FD_DIR, ask.to, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (to < 0)
 		return fail_errno(why, "cannot make %.200s", ask.to);

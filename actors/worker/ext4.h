@@ -45,9 +45,12 @@ struct meta {
  */
 enum err ext4_new(int fd, const struct ext4_spec *spec, struct ext4 **ret,
 	struct why *why) MUST_CHECK;
+/* One that is there, to be read; fd is taken over. */
+enum err ext4_open(int fd, struct ext4 **ret, struct why *why) MUST_CHECK;
 void ext4_free(struct ext4 *fs); /* not finished: the file holds nothing of use */
 /* Frees what was given up, names the file system by 16 bytes, writes all, and frees fs. */
 enum err ext4_finish(struct ext4 *fs, const uint8_t uuid[16], struct why *why) MUST_CHECK;
+uint64_t ext4_bytes(const struct ext4 *fs); /* that it reaches over */
 uint64_t ext4_inodes_left(const struct ext4 *fs);
 
 /*

@@ -173,24 +173,61 @@ enum err ext4_size(struct ext4 *fs, uint32_t ino, uint64_t *ret, struct why *why
 	return e;
 }
 
+struct blocks {
+	ext4_run_fn *fn;
+	void *ctx;
+	struct why *why;
+	enum err e;
+};
+
+static int on_block(ext2_filsys fs, blk64_t *at, e2_blkcnt_t nth, blk64_t ref UNUSED,
+	int offset UNUSED, void *ctx)
+{
+	struct blocks *b = ctx;
+	struct ext4_run run = { (uint64_t)nth * fs->blocksize, fs->blocksize,
+		*at * fs->blocksize };
+
+	b->e = nth < 0 ? OK : b->fn(b->ctx, &run, b->why);
+	return b->e ? BLOCK_ABORT : 0;
+}
+
+/* A file of the older kind, with a map of blocks: one run each. */
+static enum err each_block(struct ext4 *fs, uint32_t ino, ext4_run_fn *fn, void *ctx,
+	struct why *why)
+{
+	struct blocks b = { fn, ctx, why, OK };
+	errcode_t code = ext2fs_block_iterate3(fs->fs, ino,
+		BLOCK_FLAG_READ_ONLY | BLOCK_FLAG_DATA_ONLY, NULL, on_block, &b);
+
+	if (b.e)
+		return b.e;
+	return code ? ext4_fail(why, code, "cannot read a map of blocks") : OK;
+}
+
 enum err ext4_each_run(struct ext4 *fs, uint32_t ino, ext4_run_fn *fn, void *ctx, struct why *why)
 {
-	enum err e = OK;
+	uint64_t block = fs->fs->blocksize;
 	struct ext2fs_extent ext;
 	ext2_extent_handle_t h;
 	errcode_t code;
 	int op = EXT2_EXTENT_ROOT;
+	union raw raw;
+	enum err e = ext4_load(fs, ino, &raw, why);
 
+	if (e)
+		return e;
+	if (!(raw.large.i_flags & EXT4_EXTENTS_FL))
+		return each_block(fs, ino, fn, ctx, why);
 	code = ext2fs_extent_open(fs->fs, ino, &h);
 	if (code)
 		return ext4_fail(why, code, "cannot read extents");
 	while (!e && (code = ext2fs_extent_get(h, op, &ext)) == 0) {
 		op = EXT2_EXTENT_NEXT;
 		if ((ext.e_flags & EXT2_EXTENT_FLAGS_LEAF) &&
-			!(ext.e_flags & EXT2_EXTENT_FLAGS_SECOND_VISIT))
-			e = fn(ctx, &(struct ext4_run){ ext.e_lblk * EXT4_BLOCK,
-					(uint64_t)ext.e_len * EXT4_BLOCK,
-					ext.e_pblk * EXT4_BLOCK }, why);
+			!(ext.e_flags &
+				(EXT2_EXTENT_FLAGS_SECOND_VISIT | EXT2_EXTENT_FLAGS_UNINIT)))
+			e = fn(ctx, &(struct ext4_run){ ext.e_lblk * block,
+					(uint64_t)ext.e_len * block, ext.e_pblk * block }, why);
 	}
 	ext2fs_extent_free(h);
 	if (e)
@@ -243,10 +280,11 @@ enum err ext4_read(struct ext4 *fs, uint32_t ino, size_t max, char **ret, size_t
 	if (!text)
 		return fail(why, ERR_no_memory, "no memory for a file");
 	r = (struct reading){ fs->fd, text, (size_t)size };
-	if (raw.large.i_flags & EXT4_EXTENTS_FL)
-		e = ext4_each_run(fs, ino, read_run, &r, why);
-	else if (size < sizeof(raw.large.i_block))
+	if (S_ISLNK(raw.large.i_mode) && !(raw.large.i_flags & EXT4_EXTENTS_FL) &&
+		size < sizeof(raw.large.i_block))
 		memcpy(text, raw.large.i_block, (size_t)size);
+	else
+		e = ext4_each_run(fs, ino, read_run, &r, why);
 	if (e)
 		return e;
 	*ret_n = (size_t)size;

@@ -117,7 +117,7 @@ enum err image_text(struct image *im, const char *path, size_t max, char **ret, 
 	return e ? fail_entry(why, path) : OK;
 }
 
-static enum err find_user(struct image *im, struct why *why)
+enum err image_find_user(struct image *im, struct why *why)
 {
 	own_mem char *passwd = NULL, *group = NULL;
 	const char *who = im->ask.user ? im->ask.user : im->config.user;
@@ -267,7 +267,7 @@ static enum err apply(struct image *im, struct why *why)
 	return e;
 }
 
-static enum err state_facts(struct image *im, struct image_facts *f, struct why *why)
+enum err image_state_facts(struct image *im, uint64_t size, struct image_facts *f, struct why *why)
 {
 	enum init_kind init;
 	char os[129];
@@ -278,7 +278,7 @@ static enum err state_facts(struct image *im, struct image_facts *f, struct why 
 	if (e)
 		return e;
 	*f = (struct image_facts){
-		.size = im->ask.has_size ? im->ask.size / EXT4_BLOCK * EXT4_BLOCK : ROOT_SIZE,
+		.size = size,
 		.files = im->tree.count,
 		.init = init,
 		.os = arena_str(&im->job->arena, os),
@@ -293,14 +293,15 @@ static enum err state_facts(struct image *im, struct image_facts *f, struct why 
 
 static enum err build(struct image *im, int fd, struct image_facts *f, struct why *why)
 {
+	uint64_t size = im->ask.has_size ? im->ask.size / EXT4_BLOCK * EXT4_BLOCK : ROOT_SIZE;
 	uint64_t root = 0, work = 0;
 	uint8_t uuid[16];
 	enum err e = apply(im, why);
 
 	if (!e)
-		e = find_user(im, why);
+		e = image_find_user(im, why);
 	if (!e)
-		e = state_facts(im, f, why);
+		e = image_state_facts(im, size, f, why);
 	if (!e)
 		e = seed_build(im, &work, why);
 	if (!e)

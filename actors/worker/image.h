@@ -20,6 +20,10 @@ struct image {
 
 /* Applies the layers of a docker or OCI archive; s is at its beginning. */
 enum err archive_apply(struct image *im, struct source *s, struct why *why) MUST_CHECK;
+/* Who its programs run as, and what services it requires; then what else is to be told of it. */
+enum err image_find_user(struct image *im, struct why *why) MUST_CHECK;
+enum err image_state_facts(struct image *im, uint64_t size, struct image_facts *f,
+	struct why *why) MUST_CHECK;
 /* Builds work.ext4 from the user's home; answers the host bytes that it takes. */
 enum err seed_build(struct image *im, uint64_t *ret_used, struct why *why) MUST_CHECK;
 /* Whole content of a file of the image, links followed; empty when it is not there. */

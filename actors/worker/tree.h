@@ -40,6 +40,9 @@ struct tree {
 enum err tree_init(struct tree *t, struct ext4 *fs, uint64_t max, struct why *why) MUST_CHECK;
 void tree_done(struct tree *t); /* the file system is the caller's */
 
+/* All names of a file system that was opened; t was just initialized. */
+enum err tree_load(struct tree *t, struct why *why) MUST_CHECK;
+
 const char *node_name(const struct node *n, size_t *ret_n);
 struct node *tree_child(const struct tree *t, const struct node *dir, const char *name, size_t n);
 

@@ -5,7 +5,7 @@
  * implementation is Linux (world_linux*.c); the other is a seed (tests/sim), in virtual time, with
  * faults. An actor that keeps to this header runs unchanged on both.
  *
- * Files are named by a place and a clean relative path beneath it. Callbacks come from the loop,
+ * Files are named by a place and a clean relative path beneath it, which leads through no link. Callbacks come from the loop,
  * never from inside the call that asked for them.
  */
 #ifndef WORLD_WORLD_H
@@ -22,7 +22,9 @@ struct world;
 
 enum area {
 	STATE, /* survives reboots: disks, images, kernels, the store */
-	RUNTIME /* sockets; gone after a reboot */
+	RUNTIME, /* sockets; gone after a reboot */
+	HOST, /* files that the user keeps: absolute paths without their first slash; only read */
+	AREA_COUNT
 };
 
 /* Time and chance. */
@@ -218,12 +220,12 @@ void world_settle(struct world *w, const char *dir);
 enum err world_path(struct world *w, enum area p, const char *path, char *out, size_t size,
 	struct why *why) MUST_CHECK;
 
-/* Disk layers, all beneath STATE. */
-enum err world_overlay(struct world *w, const char *to, const char *backing, uint64_t size,
-	struct why *why) MUST_CHECK;
+/* Disk layers, all made beneath STATE. */
+enum err world_overlay(struct world *w, const char *to, enum area area, const char *backing,
+	uint64_t size, struct why *why) MUST_CHECK;
 /* Shares blocks; `size` > 0 then sets the new file's size. ERR_unsupported where it cannot. */
-enum err world_reflink(struct world *w, const char *to, const char *from, uint64_t size,
-	struct why *why) MUST_CHECK;
+enum err world_reflink(struct world *w, const char *to, enum area area, const char *from,
+	uint64_t size, struct why *why) MUST_CHECK;
 enum err world_resize(struct world *w, const char *path, uint64_t size, struct why *why) MUST_CHECK;
 
 /* The host's network and devices, as anybody may see them; names end with the call. */

@@ -30,17 +30,20 @@ enum err world_linux_new(struct loop *l, const char *state_dir, const char *runt
 	uint32_t schema, struct world **ret, struct why *why)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	const char *dirs[2] = { [STATE] = state_dir, [RUNTIME] = runtime_dir };
+	const char *dirs[] = { [STATE] = state_dir, [RUNTIME] = runtime_dir };
 	enum err e = OK;
 
 	if (!w)
 		return fail(why, ERR_no_memory, "no memory for the world");
 	w->loop = l;
 	w->dirs[STATE] = w->dirs[RUNTIME] = -1;
+	w->dirs[HOST] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC); /* its path stays "" */
 	w->tsc = tsc_mark();
 	w->closer = closer_new(); /* without one files are freed on the loop */
 	find_program_dir(w);
-	for (int i = 0; i < 2 && !e; i++) {
+	if (w->dirs[HOST] < 0)
+		e = fail_errno(why, "cannot open /");
+	for (size_t i = 0; i < COUNT(dirs) && !e; i++) {
 		snprintf(w->paths[i], sizeof(w->paths[i]), "%s", dirs[i]);
 		e = open_own_dir(dirs[i], &w->dirs[i], why);
 	}
@@ -69,6 +72,7 @@ void world_linux_free(struct world *w)
 	closer_free(w->closer);
 	fd_done(&w->dirs[STATE]);
 	fd_done(&w->dirs[RUNTIME]);
+	fd_done(&w->dirs[HOST]);
 	free(w);
 }
 

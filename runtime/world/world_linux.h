@@ -31,8 +31,8 @@ struct parcel {
 
 struct world {
 	struct loop *loop;
-	int dirs[2]; /* by enum area */
-	char paths[2][PATH_MAX];
+	int dirs[AREA_COUNT]; /* by enum area */
+	char paths[AREA_COUNT][PATH_MAX];
 	char program_dir[PATH_MAX]; /* where our own executable lies */
 	char boot_id[37];
 	struct tsc_mark tsc;

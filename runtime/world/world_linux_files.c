@@ -117,11 +117,12 @@ static int create_layer(struct world *w, const char *path)
 }
 
 enum err world_overlay(
-	struct world *w, const char *to, const char *backing, uint64_t size, struct why *why)
+	struct world *w, const char *to, enum area area, const char *backing, uint64_t size,
+	struct why *why)
 {
 	char path[PATH_MAX];
 	own_fd fd = -1;
-	enum err e = world_path(w, STATE, backing, path, sizeof(path), why);
+	enum err e = world_path(w, area, backing, path, sizeof(path), why);
 
 	if (e)
 		return e;
@@ -132,9 +133,10 @@ enum err world_overlay(
 }
 
 enum err world_reflink(
-	struct world *w, const char *to, const char *from, uint64_t size, struct why *why)
+	struct world *w, const char *to, enum area area, const char *from, uint64_t size,
+	struct why *why)
 {
-	own_fd src = open_beneath(w->dirs[STATE], from, O_RDONLY | O_NOFOLLOW, 0);
+	own_fd src = open_beneath(w->dirs[area], from, O_RDONLY | O_NOFOLLOW, 0);
 	own_fd dst = -1;
 	enum err e;
 

@@ -46,6 +46,10 @@ static void check_image_of(struct sim *s, const struct vm_record *r, struct aren
 		sim_fail(s, "machine %s stands on image %s, which is gone", r->id,
 			r->image_id ? r->image_id : "none");
 	snprintf(path, sizeof(path), "image/%s/root.ext4", r->image_id);
+	if (image.managed && !node_find(s, STATE, path))
+		sim_fail(s, "machine %s stands on %s, which is gone", r->id, path);
+	snprintf(path, sizeof(path), "image/%s/%s", r->image_id,
+		image.work ? image.work : "work.ext4");
 	if (!node_find(s, STATE, path))
 		sim_fail(s, "machine %s stands on %s, which is gone", r->id, path);
 	if (!r->kernel_id || !record(s, "kernel", r->kernel_id, &shape_kernel_record, a, &kernel))
@@ -128,7 +132,7 @@ static void check_files(struct sim *s, bool after_restart)
 			if (n->area == RUNTIME && !vmm_of(s, key + len))
 				sim_fail(s, "runtime file %s of a machine that does not run",
 					n->path);
-			if (n->backing[0] && !node_find(s, STATE, n->backing))
+			if (n->backing[0] && !node_find(s, n->backing_area, n->backing))
 				sim_fail(s, "%s stands on %s, which is gone", n->path, n->backing);
 		}
 }

@@ -82,6 +82,7 @@ static void host_end(struct sim *s)
 	helper_end(s);
 	nodes_clear(s, STATE);
 	nodes_clear(s, RUNTIME);
+	nodes_clear(s, HOST);
 	rows_free(s);
 	if (s->ends)
 		sim_fail(s, "%u ends of connections are left", s->ends);

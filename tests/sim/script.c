@@ -5,7 +5,7 @@
 #include "tests/sim/client.h"
 
 static const char *const names[] = { "alpha", "beta", "gamma" };
-static const char *const images[] = { "debian", "debian", "debian", "alpine" };
+static const char *const images[] = { "debian", "debian", "debian", "alpine", "mine" };
 static const char *const kernels[] = { "debian", "debian", "own" };
 
 #define ANY(s, list) ((list)[sim_roll(s, COUNT(list))])
@@ -166,6 +166,25 @@ static void ask_cancel(struct client *c)
 	client_ask(c, LETTER_op_cancel, &q);
 }
 
+/* Files of the user's, which are only looked into and copied. */
+static void ask_files(struct client *c)
+{
+	struct sim *s = c->sim;
+	struct image_register q = { .name = sim_chance(s, 700) ? "mine" : ANY(s, images),
+		.root = sim_chance(s, 900) ? "/root.ext4" : "/nowhere.ext4", .has_replace = true,
+		.replace = sim_chance(s, 500) };
+	struct image_promote promote = { .image = q.name };
+	struct image_prune prune = { .has_all = true, .all = sim_chance(s, 300),
+		.has_dry_run = true, .dry_run = sim_chance(s, 500) };
+
+	if (sim_chance(s, 200))
+		client_ask(c, LETTER_image_prune, &prune);
+	else if (sim_chance(s, 300))
+		client_ask(c, LETTER_image_promote, &promote);
+	else
+		client_ask(c, LETTER_image_register, &q);
+}
+
 static void ask_image(struct client *c)
 {
 	struct image_import q = { .name = ANY(c->sim, images), .has_replace = true };
@@ -227,7 +246,7 @@ static const struct {
 	{ ask_create, 24 }, { ask_start, 8 }, { ask_stop, 10 }, { ask_one, 8 }, { ask_delete, 7 },
 	{ ask_exec, 12 }, { ask_tree, 4 }, { ask_ssh, 4 }, { ask_logs, 4 }, { ask_wait, 5 },
 	{ ask_list, 4 },
-	{ ask_cancel, 5 }, { ask_image, 5 }, { ask_kernel, 5 }, { ask_daemon, 3 },
+	{ ask_cancel, 5 }, { ask_image, 5 }, { ask_files, 4 }, { ask_kernel, 5 }, { ask_daemon, 3 },
 };
 
 /* ---- what is no request ---- */
@@ -321,6 +340,7 @@ static void prepare(struct client *c)
 	struct image_import image = { .name = "debian" };
 	struct kernel_pull kernel = { .name = "debian" };
 
+	must(node_put(c->sim, HOST, "root.ext4", GiB));
 	client_ask(c, LETTER_image_import, &image);
 	client_ask(c, LETTER_kernel_pull, &kernel);
 }

@@ -136,6 +136,7 @@ struct node { /* a file or directory */
 	uint64_t size, used;
 	struct buf content;
 	char backing[NODE_PATH_BYTES];
+	enum area backing_area;
 	bool settled; /* it is on disk, and so is its name */
 };
 
@@ -343,6 +344,7 @@ struct proc {
 	bool outlives, dying;
 	char dir[NODE_PATH_BYTES]; /* its first directory, beneath STATE */
 	char extra[NODE_PATH_BYTES]; /* its second one */
+	enum area extra_area;
 	struct proc_socket sockets[CHILD_SOCKETS_MAX];
 	unsigned sockets_n;
 	struct child *child; /* the daemon's handle, while it has one */

@@ -56,8 +56,11 @@ static bool copy_file(struct worker *k)
 	char path[NODE_PATH_BYTES];
 	struct node *n;
 
-	path_of(path, k->p->extra, k->from);
-	n = node_find(k->sim, STATE, path);
+	if (k->from[0])
+		path_of(path, k->p->extra, k->from);
+	else
+		must(str_copy(path, sizeof(path), k->p->extra));
+	n = node_find(k->sim, k->p->extra_area, path);
 	return n && make(k, k->to, n->size);
 }
 
@@ -80,6 +83,9 @@ static void do_job(struct worker *k)
 	case LETTER_work_image:
 		good = make(k, "root.ext4", GiB) && make(k, "work.ext4", 64 * MiB);
 		break;
+	case LETTER_work_inspect:
+		good = make(k, "work.ext4", 64 * MiB);
+		break;
 	case LETTER_work_kernel:
 		good = make(k, "vmlinux", 30 * MiB);
 		kernel.modules = modules ? 900 : 0;
@@ -101,7 +107,8 @@ static void do_job(struct worker *k)
 	if (!good)
 		refuse_job(k, "cannot write: no space left on device");
 	else
-		answer_job(k, k->kind == LETTER_work_image    ? (const void *)&image :
+		answer_job(k, k->kind == LETTER_work_image || k->kind == LETTER_work_inspect ?
+				      (const void *)&image :
 			      k->kind == LETTER_work_kernel ? (const void *)&kernel :
 			      k->kind == LETTER_work_fetch  ? (const void *)&fetched :
 			      k->kind == LETTER_work_copy   ? (const void *)&copied :
@@ -161,6 +168,7 @@ static bool read_job(struct worker *k, struct bytes params)
 {
 	union {
 		struct work_image image;
+		struct work_inspect inspect;
 		struct work_kernel kernel;
 		struct work_initramfs initramfs;
 		struct work_fetch fetch;
@@ -172,7 +180,7 @@ static bool read_job(struct worker *k, struct bytes params)
 			    &body, &why) == OK;
 
 	if (good && k->kind == LETTER_work_copy) {
-		str_copy(k->from, sizeof(k->from), body.copy.from);
+		str_copy(k->from, sizeof(k->from), body.copy.from ? body.copy.from : "");
 		str_copy(k->to, sizeof(k->to), body.copy.to);
 	}
 	k->streams = k->kind == LETTER_work_image ||

@@ -232,6 +232,8 @@ static void give_files(struct proc *p, const struct child_spec *spec)
 		if (f->companion)
 			continue;
 		str_copy(f->as == 4 ? p->extra : p->dir, NODE_PATH_BYTES, f->path);
+		if (f->as == 4)
+			p->extra_area = f->area;
 	}
 	for (unsigned i = 0; i < spec->sockets_n; i++)
 		str_copy(p->sockets[p->sockets_n++].path, sizeof(p->sockets[0].path),

@@ -355,7 +355,8 @@ enum err world_free_space(struct world *w, enum area p, uint64_t *ret, struct wh
 /* ---- layers ---- */
 
 enum err world_overlay(
-	struct world *w, const char *to, const char *backing, uint64_t size, struct why *why)
+	struct world *w, const char *to, enum area area, const char *backing, uint64_t size,
+	struct why *why)
 {
 	enum err e = ready(w, STATE, to, why);
 	struct node *n;
@@ -366,13 +367,15 @@ enum err world_overlay(
 	n->settled = false;
 	n->used = 200 * KiB;
 	must(str_copy(n->backing, sizeof(n->backing), backing));
+	n->backing_area = area;
 	return OK;
 }
 
 enum err world_reflink(
-	struct world *w, const char *to, const char *from, uint64_t size, struct why *why)
+	struct world *w, const char *to, enum area area, const char *from, uint64_t size,
+	struct why *why)
 {
-	struct node *source = node_find(w->sim, STATE, from), *n;
+	struct node *source = node_find(w->sim, area, from), *n;
 	enum err e = ready(w, STATE, to, why);
 
 	if (e)
