@@ -20,6 +20,7 @@
 #include "agent/image.h"
 #include "agent/init.h"
 #include "agent/modules.h"
+#include "agent/nested.h"
 #include "agent/net.h"
 #include "agent/uevent.h"
 #include "base/log.h"
@@ -133,6 +134,9 @@ static void mount_work(struct boot *b)
 
 		if (disk_grow(disk, fd_path(fs).s, &why))
 			warn(&b->warnings, "%s", why.text);
+		if (!ro && nested_flatten(fs, b->conf.home, b->conf.uid))
+			warn(&b->warnings, "the home lay in %s of the work disk, and was moved up",
+				b->conf.home);
 	}
 }
 

@@ -41,10 +41,17 @@ static int ask_long(struct cli *c, enum letter_id letter, const void *body)
 }
 
 static const struct flag register_flags[] = {
-	{ .name = "user", .letter = 'u', .type = &type_user, .value = "USER",
+	{ .name = "user",
+		.letter = 'u',
+		.type = &type_user,
+		.value = "USER",
 		.doc = "user of programs; root when absent" },
-	{ .name = "service", .field = "services", .type = &type_service, .value = "NAME:PORT",
-		.many = true, .doc = "a start ends when it is up" },
+	{ .name = "service",
+		.field = "services",
+		.type = &type_service,
+		.value = "NAME:PORT",
+		.many = true,
+		.doc = "a start ends when it is up" },
 	{ .name = "replace", .doc = "change the registered image of that name; it keeps its id" },
 	{ .name = NULL },
 };
@@ -91,8 +98,12 @@ const struct command cmd_image_register = {
 };
 
 static const struct flag promote_flags[] = {
-	{ .name = "service", .field = "services", .type = &type_service, .value = "NAME:PORT",
-		.many = true, .doc = "a start ends when it is up; over those that it has" },
+	{ .name = "service",
+		.field = "services",
+		.type = &type_service,
+		.value = "NAME:PORT",
+		.many = true,
+		.doc = "a start ends when it is up; over those that it has" },
 	{ .name = NULL },
 };
 
@@ -124,7 +135,8 @@ const struct command cmd_image_promote = {
 };
 
 static const struct flag prune_flags[] = {
-	{ .name = "all", .letter = 'a',
+	{ .name = "all",
+		.letter = 'a',
 		.doc = "managed images without machines, too; not the default one" },
 	{ .name = "dry-run", .letter = 'n', .doc = "only show what would go" },
 	{ .name = NULL },

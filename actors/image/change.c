@@ -61,6 +61,8 @@ static void ended(struct image_making *m, const struct why *why)
 		info = image_info_of(s, im, &missing);
 		answer(s->me, m->sm.m.reply, &info);
 	}
+	if (p->served)
+		p->served(p, why);
 	change_free(p);
 	if (!s->makings.closing)
 		shelf_forget_unused(s, &im->it);
@@ -102,8 +104,8 @@ enum flow_said image_change_swap(void *owner UNUSED, struct flow *f)
 	return FLOW_DONE;
 }
 
-static enum flow_said write_record(struct image_change *p, const struct image_record *record,
-	struct flow *f)
+static enum flow_said write_record(
+	struct image_change *p, const struct image_record *record, struct flow *f)
 {
 	struct image_record r = *record;
 	enum flow_said said = FLOW_FAILED;
@@ -137,22 +139,16 @@ enum flow_said image_change_undo_record(void *owner UNUSED, struct flow *f)
 
 /* ---- its beginning ---- */
 
-struct image_change *image_change_new(struct shelf *s, struct image *im, struct why *why)
+enum err image_change_init(
+	struct image_change *p, struct shelf *s, struct image *im, struct why *why)
 {
-	struct image_change *p;
 	char id[MAKING_ID_BYTES];
 
-	if (im->change) {
-		fail_field(why, ERR_busy, "image", "image '%s' is being changed already", im->name);
-		return NULL;
-	}
+	if (im->change)
+		return fail_field(
+			why, ERR_busy, "image", "image '%s' is being changed already", im->name);
 	if (making_admit(&s->makings, im->name, why))
-		return NULL;
-	p = calloc(1, sizeof(*p));
-	if (!p) {
-		fail(why, ERR_no_memory, "no memory to change an image");
-		return NULL;
-	}
+		return why->code;
 	p->im.ended = ended;
 	p->im.sm.s = s;
 	p->image = im;
@@ -161,7 +157,22 @@ struct image_change *image_change_new(struct shelf *s, struct image *im, struct 
 	making_id(&s->makings, id);
 	snprintf(p->work, sizeof(p->work), "work-%s.ext4", id);
 	p->next.work = p->work;
-	return p;
+	p->next.seed = SEED_LAYOUT;
+	p->next.has_seed = true;
+	p->next.ssh_key = NULL;
+	return OK;
+}
+
+struct image_change *image_change_new(struct shelf *s, struct image *im, struct why *why)
+{
+	struct image_change *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		fail(why, ERR_no_memory, "no memory to change an image");
+	else if (image_change_init(p, s, im, why) == OK)
+		return p;
+	free(p);
+	return NULL;
 }
 
 void image_change_begin(struct image_change *p, const struct flow_kind *kind, uint64_t client)

@@ -40,13 +40,15 @@ struct image *image_new(const struct image_record *r, struct why *why)
 		fail(why, ERR_no_memory, "no memory for an image");
 		return NULL;
 	}
-	must(str_copy(im->id, sizeof(im->id), r->id) && str_copy(im->name, sizeof(im->name), r->name));
+	must(str_copy(im->id, sizeof(im->id), r->id) &&
+		str_copy(im->name, sizeof(im->name), r->name));
 	if (adopt(im, r, why)) {
 		free(im);
 		return NULL;
 	}
-	im->it = (struct shelf_item){ .id = im->id, .name = im->name, .created = r->created,
-		.named = r->named };
+	im->it = (struct shelf_item){
+		.id = im->id, .name = im->name, .created = r->created, .named = r->named
+	};
 	return im;
 }
 
@@ -175,10 +177,16 @@ struct image_info image_info_of(const struct shelf *s, const struct image *im, c
 	const char *usual = s->env->config->default_image;
 
 	*missing = im->r.root;
-	return (struct image_info){ .name = im->r.name, .id = im->r.id, .created = im->r.created,
-		.managed = im->r.managed, .is_default = usual && str_eq(usual, im->r.name),
-		.machines = im->it.machines, .root = im->r.root,
-		.missing = { missing, away(s, im) }, .facts = im->r.facts };
+	return (struct image_info){ .name = im->r.name,
+		.id = im->r.id,
+		.created = im->r.created,
+		.managed = im->r.managed,
+		.is_default = usual && str_eq(usual, im->r.name),
+		.machines = im->it.machines,
+		.root = im->r.root,
+		.ssh_key = im->r.ssh_key,
+		.missing = { missing, away(s, im) },
+		.facts = im->r.facts };
 }
 
 static int by_name_order(const void *a, const void *b)
@@ -297,36 +305,47 @@ static struct image *wanted(struct shelf *s, const struct image_hold *q, struct 
 	if (!im) {
 		image_not_found(s, name ? name : "", why);
 	} else if (away(s, im)) {
-		fail_field(why, ERR_not_found, "image", "%.3000s, the root filesystem of image '%s', "
-			"is not there", im->r.root, name);
+		fail_field(why, ERR_not_found, "image",
+			"%.3000s, the root filesystem of image '%s', "
+			"is not there",
+			im->r.root, name);
 		fail_hint(why, "put it back, or `banger image register --replace %s FILE`", name);
 		return NULL;
 	}
 	return im;
 }
 
+void image_hand_out(struct shelf *s, struct image *im, const char *vm, struct reply_to reply)
+{
+	char root[MAKING_PATH_BYTES], work[MAKING_PATH_BYTES];
+	struct image_held held = { .name = im->r.name,
+		.id = im->r.id,
+		.facts = im->r.facts,
+		.root = making_path(IMAGE_AREA, im->r.id, ROOT_FILE, root),
+		.work = image_work(im, work),
+		.file = im->r.root };
+	struct why why;
+
+	if (shelf_hold(s, &im->it, vm, &why))
+		refuse(s->me, reply, &why);
+	else
+		answer(s->me, reply, &held);
+}
+
 static void on_hold(void *state, const struct letter *l, const void *body)
 {
 	const struct image_hold *q = body;
 	struct shelf *s = state;
-	char root[MAKING_PATH_BYTES], work[MAKING_PATH_BYTES];
-	struct image_held held;
 	struct image *im;
 	struct why why;
 
 	if (waiting_took(&s->waiting, l, on_hold))
 		return;
 	im = wanted(s, q, &why);
-	if (!im || shelf_hold(s, &im->it, q->vm, &why)) {
+	if (!im)
 		refuse(s->me, l->reply, &why);
-		return;
-	}
-	held = (struct image_held){ .name = im->r.name,
-		.id = im->r.id,
-		.facts = im->r.facts,
-		.root = making_path(IMAGE_AREA, im->r.id, ROOT_FILE, root),
-		.work = image_work(im, work), .file = im->r.root };
-	answer(s->me, l->reply, &held);
+	else if (q->id || !image_heals(s, im, q, l->reply))
+		image_hand_out(s, im, q->vm, l->reply);
 }
 
 static void on_drop(void *state, const struct letter *l, const void *body)
@@ -337,6 +356,7 @@ static void on_drop(void *state, const struct letter *l, const void *body)
 
 	if (waiting_took(&s->waiting, l, on_drop))
 		return;
+	image_heal_drop(s, q->vm);
 	shelf_drop(s, q->vm);
 	answer(s->me, l->reply, &done);
 }

@@ -14,7 +14,10 @@
 
 struct image_change;
 
-enum { WORK_NAME_BYTES = 32 };
+enum {
+	WORK_NAME_BYTES = 32,
+	SEED_LAYOUT = 1 /* of work-seeds that this build makes */
+};
 
 struct image {
 	struct shelf_item it; /* first */
@@ -33,7 +36,8 @@ struct image *image_by_name(const struct shelf *s, const char *name); /* none th
 
 /* It is what this record says from now on; id and name stay. */
 enum err image_renew(struct image *im, const struct image_record *r, struct why *why) MUST_CHECK;
-struct image_info image_info_of(const struct shelf *s, const struct image *im, const char **missing);
+struct image_info image_info_of(
+	const struct shelf *s, const struct image *im, const char **missing);
 enum err image_not_found(struct shelf *s, const char *name, struct why *why);
 const char *image_work(const struct image *im, char out[MAKING_PATH_BYTES]);
 
@@ -55,13 +59,24 @@ struct image_change {
 	struct image_record next; /* what it will be; in mem */
 	char work[WORK_NAME_BYTES]; /* its new work-seed */
 	bool root; /* a root filesystem came as well */
+	void (*served)(struct image_change *p, const struct why *why); /* its end; may be NULL */
 };
-/* Begins it; `next` has been filled with what is known already. */
+/* p is zeroed memory, freed at its end. `next` is what the image is now, with a new work-seed. */
+enum err image_change_init(
+	struct image_change *p, struct shelf *s, struct image *im, struct why *why) MUST_CHECK;
 struct image_change *image_change_new(struct shelf *s, struct image *im, struct why *why);
 void image_change_begin(struct image_change *p, const struct flow_kind *kind, uint64_t client);
 enum err image_take_facts(struct image_making *p, const struct image_facts *facts,
 	struct image_record *r, struct why *why) MUST_CHECK;
 flow_fn image_change_swap, image_change_record, image_change_undo_record;
+
+/* heal.c */
+/* True: the hold waits until the image's work-seed is as it should be. */
+bool image_heals(
+	struct shelf *s, struct image *im, const struct image_hold *q, struct reply_to reply);
+void image_heal_drop(struct shelf *s, const char *vm);
+/* The machine stands on it from now, and is told where that is. */
+void image_hand_out(struct shelf *s, struct image *im, const char *vm, struct reply_to reply);
 
 /* register.c */
 letter_fn image_on_register;

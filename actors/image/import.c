@@ -46,6 +46,8 @@ static enum err take_facts(struct making *m, const void *result, struct why *why
 		.created = world_unix_ms(p->im.sm.s->world),
 		.managed = true,
 		.named = true,
+		.seed = SEED_LAYOUT,
+		.has_seed = true,
 		.facts = *(const struct image_facts *)result };
 
 	if (making_has(m, ROOT_FILE, why) || making_has(m, WORK_FILE, why))

@@ -65,7 +65,8 @@ static enum flow_said inspect(void *owner UNUSED, struct flow *f)
 	char path[MAKING_PATH_BYTES];
 	struct child_file root = { .area = STATE,
 		.path = making_new_path(f->subject, ROOT_FILE, path) };
-	struct work_inspect body = { .files_max = FILES_MAX, .user = c->user,
+	struct work_inspect body = { .files_max = FILES_MAX,
+		.user = c->user,
 		.services = { c->services.v, c->services.n },
 		.work_size = p->im.sm.s->env->config->disk };
 

@@ -78,8 +78,8 @@ static bool is_made(struct shelf *s, const char *id)
 	struct making *m;
 
 	TAILQ_FOREACH(m, &s->makings.list, entry)
-		if (str_eq(m->id, id))
-			return true;
+	if (str_eq(m->id, id))
+		return true;
 	return false;
 }
 
@@ -120,7 +120,8 @@ static bool unused(const struct shelf *s, const struct shelf_item *it)
 	const char *usual = s->env->config->default_image;
 
 	return it->named && !it->going && it->machines == 0 && !im->change && im->r.managed &&
-	       !(usual && str_eq(usual, it->name)) && !is_made((struct shelf *)(uintptr_t)s, it->id);
+	       !(usual && str_eq(usual, it->name)) &&
+	       !is_made((struct shelf *)(uintptr_t)s, it->id);
 }
 
 static void images(struct pruning *p)

@@ -22,8 +22,10 @@ static enum flow_said inspect(struct making *m, struct shelf *s, const struct im
 	enum err (*take)(struct making *m, const void *result, struct why *why))
 {
 	struct child_file root = { .area = HOST, .path = q->root + 1 };
-	struct work_inspect body = { .files_max = FILES_MAX, .user = q->user,
-		.services = { q->services.v, q->services.n }, .work_size = s->env->config->disk };
+	struct work_inspect body = { .files_max = FILES_MAX,
+		.user = q->user,
+		.services = { q->services.v, q->services.n },
+		.work_size = s->env->config->disk };
 	uint64_t size, used;
 
 	if (world_size(s->world, HOST, q->root + 1, &size, &used, &m->flow.why)) {
@@ -69,7 +71,12 @@ static struct registration *of_making(struct making *m)
 static enum err take_new(struct making *m, const void *result, struct why *why)
 {
 	struct registration *p = of_making(m);
-	struct image_record r = { .name = m->name, .id = m->id, .named = true, .root = p->ask.root,
+	struct image_record r = { .name = m->name,
+		.id = m->id,
+		.named = true,
+		.root = p->ask.root,
+		.seed = SEED_LAYOUT,
+		.has_seed = true,
 		.created = world_unix_ms(p->im.sm.s->world),
 		.facts = *(const struct image_facts *)result };
 	struct image *im;
@@ -103,8 +110,8 @@ static const struct flow_kind new_flow = {
 	.count = COUNT(new_steps),
 };
 
-static enum err begin_new(struct shelf *s, const struct letter *l, const struct image_register *q,
-	struct why *why)
+static enum err begin_new(
+	struct shelf *s, const struct letter *l, const struct image_register *q, struct why *why)
 {
 	struct registration *p;
 	enum err e = shelf_admit(s, q->name, false, why);
@@ -144,9 +151,9 @@ static enum err take_again(struct making *m, const void *result, struct why *why
 static enum flow_said inspect_again(void *owner UNUSED, struct flow *f)
 {
 	struct image_change *p = change_of(f->subject);
-	struct image_register q = { .root = p->next.root, .user = p->next.facts.config.user,
-		.services = { p->next.facts.config.services.v,
-			p->next.facts.config.services.n } };
+	struct image_register q = { .root = p->next.root,
+		.user = p->next.facts.config.user,
+		.services = { p->next.facts.config.services.v, p->next.facts.config.services.n } };
 
 	return inspect(f->subject, p->im.sm.s, &q, take_again);
 }
@@ -188,10 +195,10 @@ static enum err begin_again(struct shelf *s, const struct letter *l, struct imag
 	struct image_change *p;
 
 	if (im->r.managed) {
-		fail_field(why, ERR_conflict, "name", "image '%s' is managed: banger owns its files",
-			im->name);
-		return fail_hint(why, "choose another name, or `banger image delete %s` first",
-			im->name);
+		fail_field(why, ERR_conflict, "name",
+			"image '%s' is managed: banger owns its files", im->name);
+		return fail_hint(
+			why, "choose another name, or `banger image delete %s` first", im->name);
 	}
 	p = image_change_new(s, im, why);
 	if (!p)

@@ -85,6 +85,7 @@ static enum flow_said take_image(void *owner UNUSED, struct flow *f)
 		kernel.id = m->kernel_id;
 	} else {
 		image.image = m->r.image;
+		image.ssh_key = m->r.ssh_key;
 		kernel.kernel = m->r.kernel ? m->r.kernel : m->v->env->config->default_kernel;
 	}
 	m->holds_due = 2;

@@ -63,10 +63,9 @@ static bool command(const struct image_facts *f, const char **argv, struct agent
 {
 	const struct image_config *c = &f->config;
 
-	*ret = (struct agent_exec){ .env = { c->env.v, c->env.n },
-		.cwd = c->workdir,
-		.user = c->user,
-		.early = true };
+	*ret = (struct agent_exec){
+		.env = { c->env.v, c->env.n }, .cwd = c->workdir, .user = c->user, .early = true
+	};
 	for (uint32_t i = 0; i < c->entrypoint.n; i++)
 		argv[ret->argv.n++] = c->entrypoint.v[i];
 	for (uint32_t i = 0; i < c->cmd.n; i++)

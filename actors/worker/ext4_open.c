@@ -14,9 +14,9 @@
 static enum err check_features(ext2_filsys fs, struct why *why)
 {
 	const char *what = ext2fs_has_feature_inline_data(fs->super) ? "inline data" :
-			   ext2fs_has_feature_encrypt(fs->super)	 ? "encryption" :
-			   ext2fs_has_feature_casefold(fs->super)	 ? "case folding" :
-			   ext2fs_has_feature_bigalloc(fs->super)	 ? "clusters" :
+			   ext2fs_has_feature_encrypt(fs->super)     ? "encryption" :
+			   ext2fs_has_feature_casefold(fs->super)    ? "case folding" :
+			   ext2fs_has_feature_bigalloc(fs->super)    ? "clusters" :
 			   ext2fs_has_feature_journal_dev(fs->super) ? "a journal alone" :
 								       NULL;
 
@@ -91,8 +91,8 @@ static enum err add(struct loading *l, const char *name, size_t n, uint32_t ino)
 	if (n == 0 || memchr(name, '/', n) || memchr(name, 0, n))
 		return fail(l->why, ERR_invalid_value, "a directory holds a name that is none");
 	if (tree_child(l->t, l->dir, name, n))
-		return fail(l->why, ERR_invalid_value, "a directory holds '%.*s' twice", (int)n,
-			name);
+		return fail(
+			l->why, ERR_invalid_value, "a directory holds '%.*s' twice", (int)n, name);
 	e = ext4_meta(l->t->fs, ino, &m, l->why);
 	return e ? e : tree_put(l->t, l->dir, name, n, ino, m.mode, &node, l->why);
 }
@@ -110,8 +110,8 @@ static int on_entry(ext2_ino_t dir UNUSED, int entry UNUSED, struct ext2_dir_ent
 }
 
 /* Recursion is bounded by the depth that tree_put allows. */
-static enum err load_dir(struct tree *t, struct node *dir, ext2fs_inode_bitmap seen,
-	struct why *why)
+static enum err load_dir(
+	struct tree *t, struct node *dir, ext2fs_inode_bitmap seen, struct why *why)
 {
 	struct loading l = { t, dir, seen, why, OK };
 	struct node *kid;
@@ -125,7 +125,8 @@ static enum err load_dir(struct tree *t, struct node *dir, ext2fs_inode_bitmap s
 		return l.e;
 	if (code)
 		return ext4_fail(why, code, "cannot read a directory");
-	TAILQ_FOREACH(kid, &dir->kids, beside) {
+	TAILQ_FOREACH(kid, &dir->kids, beside)
+	{
 		enum err e = S_ISDIR(kid->mode) ? load_dir(t, kid, seen, why) : OK;
 
 		if (e)

@@ -13,8 +13,8 @@ enum { STEP = 1024 * 1024 };
 
 /* ---- its digest: of its data, and of where that lies ---- */
 
-static enum err hash_stretch(struct job *j, EVP_MD_CTX *hash, int fd, off_t at, off_t end,
-	uint8_t *buf, struct why *why)
+static enum err hash_stretch(
+	struct job *j, EVP_MD_CTX *hash, int fd, off_t at, off_t end, uint8_t *buf, struct why *why)
 {
 	uint64_t place[2] = { (uint64_t)at, (uint64_t)end };
 
@@ -88,8 +88,10 @@ static enum err look(struct image *im, struct image_facts *ret, struct why *why)
 	if (!S_ISREG(st.st_mode))
 		return fail_field(why, ERR_invalid_value, "root", "it is not a regular file");
 	if ((uint64_t)st.st_size < ext4_bytes(im->tree.fs))
-		return fail_field(why, ERR_invalid_value, "root", "the file is cut off: its file "
-			"system has %llu bytes", (unsigned long long)ext4_bytes(im->tree.fs));
+		return fail_field(why, ERR_invalid_value, "root",
+			"the file is cut off: its file "
+			"system has %llu bytes",
+			(unsigned long long)ext4_bytes(im->tree.fs));
 	e = tree_load(&im->tree, why);
 	if (!e)
 		e = digest_of(im, FD_EXTRA, st.st_size, why);
@@ -117,8 +119,10 @@ enum err run_inspect(struct job *j, struct image_facts *ret, struct why *why)
 	im->job = j;
 	e = job_read(j, &ask, why);
 	if (!e) {
-		im->ask = (struct work_image){ .files_max = ask.files_max, .user = ask.user,
-			.services = { ask.services.v, ask.services.n }, .work_size = ask.work_size };
+		im->ask = (struct work_image){ .files_max = ask.files_max,
+			.user = ask.user,
+			.services = { ask.services.v, ask.services.n },
+			.work_size = ask.work_size };
 		fd = fcntl(FD_EXTRA, F_DUPFD_CLOEXEC, 0);
 		e = fd < 0 ? fail_errno(why, "cannot hold the file") : ext4_open(fd, &fs, why);
 	}

@@ -26,6 +26,7 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 	switch ((int)kind) {
 	case LETTER_work_image:
 	case LETTER_work_inspect:
+	case LETTER_work_seed:
 	case LETTER_work_kernel:
 	case LETTER_work_initramfs:
 	case LETTER_work_fetch:

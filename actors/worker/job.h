@@ -58,6 +58,7 @@ void job_remove(struct job *j, const char *name);
 /* The jobs. Each fills its result, whose strings live in the job's arena. */
 enum err run_image(struct job *j, struct image_facts *ret, struct why *why) MUST_CHECK;
 enum err run_inspect(struct job *j, struct image_facts *ret, struct why *why) MUST_CHECK;
+enum err run_seed(struct job *j, struct why *why) MUST_CHECK;
 enum err run_kernel(struct job *j, struct kernel_facts *ret, struct why *why) MUST_CHECK;
 enum err run_initramfs(struct job *j, struct why *why) MUST_CHECK;
 enum err run_fetch(struct job *j, struct work_fetched *ret, struct why *why) MUST_CHECK;

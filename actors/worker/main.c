@@ -63,6 +63,8 @@ static enum err run_kind(struct job *j, union result *r, struct why *why)
 		return run_image(j, &r->image, why);
 	case LETTER_work_inspect:
 		return run_inspect(j, &r->image, why);
+	case LETTER_work_seed:
+		return run_seed(j, why);
 	case LETTER_work_kernel:
 		return run_kernel(j, &r->kernel, why);
 	case LETTER_work_initramfs:

@@ -8,21 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "worker/image.h"
-
-enum { COPY_BYTES = 65536 };
+#include "worker/seed.h"
 
 struct twin { /* an inode with several names, already copied */
 	struct link link;
 	uint32_t from, to;
-};
-
-struct seed {
-	struct image *im;
-	struct tree out;
-	struct table twins;
-	bool owned; /* everything belongs to the user, whatever the tree says */
-	uint8_t *buf;
 };
 
 struct copy {
@@ -138,7 +128,7 @@ static enum err copy_inode(struct seed *s, const struct node *n, uint32_t *ret_i
 	return remember(s, n->ino, *ret_ino, why);
 }
 
-static enum err copy_kids(struct seed *s, const struct node *from, struct node *to,
+enum err seed_copy_kids(struct seed *s, const struct node *from, struct node *to,
 	struct why *why)
 {
 	struct node *kid, *twin;
@@ -154,7 +144,7 @@ static enum err copy_kids(struct seed *s, const struct node *from, struct node *
 		if (!e)
 			e = tree_put(&s->out, to, name, n, ino, kid->mode, &twin, why);
 		if (!e && S_ISDIR(kid->mode))
-			e = copy_kids(s, kid, twin, why);
+			e = seed_copy_kids(s, kid, twin, why);
 		job_tick(s->im->job, s->im->unpack.content, "work-seed");
 		if (e)
 			break;
@@ -180,10 +170,10 @@ static enum err copy_home(struct seed *s, struct why *why)
 	}
 	if (!e)
 		e = ext4_change(s->out.fs, EXT4_ROOT, &m, why);
-	return !e && from ? copy_kids(s, from, s->out.root, why) : e;
+	return !e && from ? seed_copy_kids(s, from, s->out.root, why) : e;
 }
 
-static void seed_done(struct seed *s)
+void seed_done(struct seed *s)
 {
 	struct link *l, *next;
 
@@ -197,7 +187,7 @@ static void seed_done(struct seed *s)
 	free(s->buf);
 }
 
-static enum err finish(struct seed *s, struct why *why)
+enum err seed_finish(struct seed *s, struct why *why)
 {
 	uint8_t uuid[16];
 	struct ext4 *fs = s->out.fs;
@@ -220,7 +210,7 @@ static enum err build(struct seed *s, int fd, struct why *why)
 		e = tree_init(&s->out, fs, s->im->ask.files_max, why);
 	if (!e)
 		e = copy_home(s, why);
-	return e ? e : finish(s, why);
+	return e ? e : seed_finish(s, why);
 }
 
 enum err seed_build(struct image *im, uint64_t *ret_used, struct why *why)

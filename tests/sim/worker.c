@@ -84,6 +84,7 @@ static void do_job(struct worker *k)
 		good = make(k, "root.ext4", GiB) && make(k, "work.ext4", 64 * MiB);
 		break;
 	case LETTER_work_inspect:
+	case LETTER_work_seed:
 		good = make(k, "work.ext4", 64 * MiB);
 		break;
 	case LETTER_work_kernel:
@@ -169,6 +170,7 @@ static bool read_job(struct worker *k, struct bytes params)
 	union {
 		struct work_image image;
 		struct work_inspect inspect;
+		struct work_seed seed;
 		struct work_kernel kernel;
 		struct work_initramfs initramfs;
 		struct work_fetch fetch;
