@@ -15,6 +15,9 @@ static bool no_dots(const char *s)
 
 static void promises(const struct type *t, const char *s)
 {
+	char name[SERVICE_NAME_MAX + 1];
+	uint16_t host;
+
 	if (t == &type_abs_path)
 		must(s[0] == '/' && no_dots(s));
 	if (t == &type_rel_path)
@@ -25,6 +28,8 @@ static void promises(const struct type *t, const char *s)
 		must(!strpbrk(s, " \n\t\\") && s[0] != '.' && s[0] != '-' && no_dots(s));
 	if (t == &type_signal)
 		must(str_eq(signal_word(signal_number(s)), s));
+	if (t == &type_service)
+		must(parse_service(s, strlen(s), name, &host) && host > 0 && name[0]);
 	if (t == &type_digest)
 		must(strlen(s) == 71 && !strpbrk(s, "/."));
 }

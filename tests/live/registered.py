@@ -164,5 +164,54 @@ def pruned(house):
     assert house.json("image", "prune", "--all")["items"] == []
 
 
+def window(house):
+    """nothing is visible before it is whole, whenever the daemon is killed (row C6)"""
+    one = ext4(house, "one", "one")
+    events = house.events()
+    read, write = os.pipe()
+    child = house.popen("image", "import", "slow", "-", stdin=read)
+    os.close(read)
+    with open(live.the_input("debian"), "rb") as f:
+        os.write(write, f.read(60000))
+    events.await_event(state="begun", stage="unpack")
+    assert [i["name"] for i in house.json("image", "list")] == ["debian"]
+    assert house.fails("image", "show", "slow")["code"] == "not_found"
+    assert house.fails("vm", "create", "--image", "slow")["code"] == "not_found"
+    error = house.fails("image", "register", "slow", str(one))
+    assert error["code"] == "busy" and "slow" in error["message"], error
+    child.kill()
+    child.communicate()
+    os.close(write)
+    for stage in ("prepare", "inspect", "publish", "record"):
+        killed(house, stage, "image", "register", "mine", str(one))
+        names = [i["name"] for i in house.json("image", "list")]
+        assert names in (["debian"], ["debian", "mine"]), names
+        if "mine" in names:
+            house.ok("image", "delete", "mine")
+    house.ok("image", "register", "mine", str(one))
+    before = house.json("image", "show", "mine")
+    for stage in ("prepare", "copy", "inspect", "swap", "record"):
+        killed(house, stage, "image", "promote", "mine")
+        now = house.json("image", "show", "mine")
+        assert now["id"] == before["id"], now
+        house.create(f"m-{stage}", "--no-start", image="mine")
+        if now["managed"]:
+            break
+    left = [p.name for p in (house.state / "image").iterdir()]
+    assert not [n for n in left if n.startswith(".")] and len(left) == 2, left
+    house.ok("vm", "start", "m-prepare")
+    assert house.sh("m-prepare", "cat /word") == "one"
+
+
+def killed(house, stage, *words):
+    """kill -9 of the daemon when a stage begins."""
+    events = house.events()
+    child = house.popen(*words)
+    events.await_event(state="begun", stage=stage)
+    house.kill_daemon()
+    child.communicate(timeout=live.PATIENCE)
+    house.ok("daemon", "start")
+
+
 if __name__ == "__main__":
-    live.main([registered, missing, refused, promoted, pruned])
+    live.main([registered, missing, refused, promoted, pruned, window])

@@ -252,9 +252,10 @@ static void files(struct out *o)
 		{ "qmp", "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, "
 			 "\"reason\": \"guest-reset\"}}" },
 		{ "qmp", "{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true}}" },
-		{ "manifest", "5[{\"Config\":\"a.json\",\"RepoTags\":[\"a:1\"],"
+		{ "manifest", "5sshd:22, opencode:4096" },
+		{ "manifest", "0[{\"Config\":\"a.json\",\"RepoTags\":[\"a:1\"],"
 			      "\"Layers\":[\"a/layer.tar\"]}]" },
-		{ "manifest", "9{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{"
+		{ "manifest", "4{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{"
 			      "\"Env\":[\"A=b\"],\"Cmd\":[\"sh\"],\"User\":\"1:2\"}}" },
 		{ "etc", "me:staff\377me:x:1000:1000::/home/me:/bin/sh\n\377staff:x:50:me\n" },
 		{ "etc", "ID=debian\nPRETTY_NAME=\"Debian \\\"12\\\"\"\n" },
