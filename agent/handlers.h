@@ -16,7 +16,7 @@ struct request {
 /* Answers or refuses, now or later. The request ends with the call. */
 typedef void handler(const struct request *r);
 
-handler on_exec, on_put, on_get, on_dial, on_ssh, on_services, on_health, on_ports, on_stats, on_clock,
-	on_shutdown;
+handler on_exec, on_put, on_get, on_dial, on_ssh, on_services, on_health, on_ports, on_stats,
+	on_clock, on_shutdown;
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * nested.c - moves a nested home's entries up (row C7). What the disk holds is its user's: no link is
- * followed, and a name that is taken stays as it is.
+ * nested.c - moves a nested home's entries up (row C7). What the disk holds is its user's: no link
+ * is followed, and a name that is taken stays as it is.
  */
 #include "agent/nested.h"
 

@@ -88,10 +88,10 @@ const struct command cmd_image_register = {
 	.offer = OFFER_FILES,
 	.flags = register_flags,
 	.doc = "make an image of a root filesystem that stays where it is",
-	.more = "FILE is an ext4 without partitions, cleanly unmounted. It is only read, and yours: "
-		"leave it as\nit is while machines stand on it. --replace points a registered image "
-		"at another file (or at\nwhat the file holds now); machines go on with what they "
-		"have.",
+	.more = "FILE is an ext4 without partitions, cleanly unmounted. It is only read, and "
+		"yours: leave it\nas it is while machines stand on it. --replace points a "
+		"registered image at another file\n(or at what the file holds now); machines go "
+		"on with what they have.",
 	.example = "banger image register mine ./root.ext4\n"
 		   "banger image register --replace mine ./root-2.ext4",
 	.run = register_image,
@@ -128,8 +128,8 @@ const struct command cmd_image_promote = {
 	.offer = OFFER_IMAGES,
 	.flags = promote_flags,
 	.doc = "copy a registered image's file, so that banger owns all of it",
-	.more = "The image keeps its id. Machines whose disks stand on your file (layer qcow2) go on "
-		"standing\nthere; new ones stand on the copy.",
+	.more = "The image keeps its id. Machines whose disks stand on your file (layer qcow2) go "
+		"on standing\nthere; new ones stand on the copy.",
 	.example = "banger image promote mine",
 	.run = promote,
 };

@@ -1,9 +1,9 @@
 /*
  * kernel.c - the kernel actor: which kernels there are, which is the default, who stands on them.
  *
- * Like an image (actors/shared/shelf.h) it keeps, without a name, until the last machine that stands
- * on it is gone. Only its initramfs ever changes: it carries the agent, which must be of this
- * daemon's build (renew.c). The default is a name, whether or not a kernel has it.
+ * Like an image (actors/shared/shelf.h) it keeps, without a name, until the last machine that
+ * stands on it is gone. Only its initramfs ever changes: it carries the agent, which must be of
+ * this daemon's build (renew.c). The default is a name, whether or not a kernel has it.
  */
 #include "actors/kernel/kernel.h"
 

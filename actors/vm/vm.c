@@ -175,7 +175,8 @@ static void on_start(void *state, const struct letter *l, const void *body)
 	begin_op(v, l, OP_START, q);
 }
 
-static void end_op(struct vmd *v, const struct letter *l, enum op_kind kind, const struct vm_stop *q)
+static void end_op(struct vmd *v, const struct letter *l, enum op_kind kind,
+	const struct vm_stop *q)
 {
 	struct vm_start how = { .vm = q->vm, .timeout_ms = q->timeout_ms,
 		.has_timeout_ms = q->has_timeout_ms };

@@ -2,8 +2,8 @@
  * manifest_config.c - how an image says that its programs run. Pure.
  *
  * What banger cannot use (an env entry without '=', a UDP port) is left out; what would make the
- * image run as something else than it says (its user, its architecture, the services that it is ready
- * with) is refused.
+ * image run as something else than it says (its user, its architecture, the services that it is
+ * ready with) is refused.
  */
 #include <ctype.h>
 

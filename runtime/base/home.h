@@ -10,7 +10,9 @@
 /* What stands behind the key that banger wrote; its line gives way to a newer key's. */
 #define AUTHORIZED_MARK "banger-installed"
 
-/* The text of authorized_keys with the key in it. Answers whether it differs from what was there. */
+/*
+ * The text of authorized_keys with the key in it. Answers whether it differs from what was there.
+ */
 bool authorized_edit(const char *text, const char *key, struct buf *out);
 
 /*

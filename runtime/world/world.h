@@ -5,8 +5,8 @@
  * implementation is Linux (world_linux*.c); the other is a seed (tests/sim), in virtual time, with
  * faults. An actor that keeps to this header runs unchanged on both.
  *
- * Files are named by a place and a clean relative path beneath it, which leads through no link. Callbacks come from the loop,
- * never from inside the call that asked for them.
+ * Files are named by a place and a clean relative path beneath it, which leads through no link.
+ * Callbacks come from the loop, never from inside the call that asked for them.
  */
 #ifndef WORLD_WORLD_H
 #define WORLD_WORLD_H

@@ -119,7 +119,8 @@ static bool make_machine(struct rig *r)
 	return did(world_mkdir(r->w, STATE, "vm/q7.new", &why), &why) &&
 	       did(world_write(r->w, STATE, "vm/q7.new/note", text, &why), &why) &&
 	       did(world_append(r->w, STATE, "vm/q7.new/note", text, &why), &why) &&
-	       did(world_overlay(r->w, "vm/q7.new/root.qcow2", STATE, "image/root", MiB, &why), &why) &&
+	       did(world_overlay(r->w, "vm/q7.new/root.qcow2", STATE, "image/root", MiB, &why),
+		       &why) &&
 	       did(world_rename(r->w, STATE, "vm/q7.new", "vm/q7", &why), &why);
 }
 
