@@ -122,5 +122,18 @@ def systemd(house):
 systemd.deadline = 240
 
 
+def runit(house):
+    """runit starts its sshd, which is required; ssh gets in at once"""
+    house.ok("image", "import", "--service", "sshd:22", "runit", str(live.the_input("runit")))
+    house.create("m", image="runit")
+    assert 22 in listens(house, "m")
+    assert house.json("vm", "health", "m")["init"] == "other"
+    if shutil.which("ssh"):
+        assert house.ok("vm", "ssh", "m", "--", "cat /proc/1/comm") == b"runit\n"
+
+
+runit.deadline = 240
+
+
 if __name__ == "__main__":
-    live.main([own_command, never_up, other_init, systemd])
+    live.main([own_command, never_up, other_init, systemd, runit])
