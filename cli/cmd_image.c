@@ -34,6 +34,8 @@ static const struct flag import_flags[] = {
 		.doc = "user of programs, for a plain tree" },
 	{ .name = "service", .field = "services", .type = &type_service, .value = "NAME:PORT",
 		.many = true, .doc = "a start ends when it is up; over the archive's own" },
+	{ .name = "kernel", .type = &type_kernel_name, .value = "NAME", .offer = OFFER_KERNELS,
+		.doc = "its machines boot this one when they name none" },
 	{ .name = "replace", .doc = "take the name of an image that exists" },
 	{ .name = NULL },
 };
@@ -164,6 +166,8 @@ static void show_one(struct cli *c, const struct image_info *m)
 		line_text(c, "workdir", "%s", conf->workdir);
 	for (uint32_t i = 0; i < conf->env.n; i++)
 		line_text(c, i ? "" : "env", "%s", conf->env.v[i]);
+	if (m->kernel)
+		line_text(c, "kernel", "%s", m->kernel);
 	for (uint32_t i = 0; i < conf->services.n; i++)
 		line_text(c, i ? "" : "services", "%s", conf->services.v[i]);
 	line_text(c, "machines", "%llu", (unsigned long long)m->machines);

@@ -52,6 +52,8 @@ static const struct flag register_flags[] = {
 		.value = "NAME:PORT",
 		.many = true,
 		.doc = "a start ends when it is up" },
+	{ .name = "kernel", .type = &type_kernel_name, .value = "NAME", .offer = OFFER_KERNELS,
+		.doc = "its machines boot this one when they name none" },
 	{ .name = "replace", .doc = "change the registered image of that name; it keeps its id" },
 	{ .name = NULL },
 };

@@ -185,6 +185,7 @@ struct image_info image_info_of(const struct shelf *s, const struct image *im, c
 		.machines = im->it.machines,
 		.root = im->r.root,
 		.ssh_key = im->r.ssh_key,
+		.kernel = im->r.kernel,
 		.missing = { missing, away(s, im) },
 		.facts = im->r.facts };
 }
@@ -323,7 +324,8 @@ void image_hand_out(struct shelf *s, struct image *im, const char *vm, struct re
 		.facts = im->r.facts,
 		.root = making_path(IMAGE_AREA, im->r.id, ROOT_FILE, root),
 		.work = image_work(im, work),
-		.file = im->r.root };
+		.file = im->r.root,
+		.kernel = im->r.kernel };
 	struct why why;
 
 	if (shelf_hold(s, &im->it, vm, &why))

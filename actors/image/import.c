@@ -48,6 +48,7 @@ static enum err take_facts(struct making *m, const void *result, struct why *why
 		.named = true,
 		.seed = SEED_LAYOUT,
 		.has_seed = true,
+		.kernel = p->ask.kernel,
 		.facts = *(const struct image_facts *)result };
 
 	if (making_has(m, ROOT_FILE, why) || making_has(m, WORK_FILE, why))

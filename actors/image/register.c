@@ -77,6 +77,7 @@ static enum err take_new(struct making *m, const void *result, struct why *why)
 		.root = p->ask.root,
 		.seed = SEED_LAYOUT,
 		.has_seed = true,
+		.kernel = p->ask.kernel,
 		.created = world_unix_ms(p->im.sm.s->world),
 		.facts = *(const struct image_facts *)result };
 	struct image *im;
@@ -182,6 +183,8 @@ static enum err keep(struct image_change *p, const struct image_register *q, str
 	p->next.root = mine->root;
 	if (mine->user)
 		c->user = mine->user;
+	if (mine->kernel)
+		p->next.kernel = mine->kernel;
 	if (mine->services.n > 0) {
 		c->services.v = mine->services.v;
 		c->services.n = mine->services.n;

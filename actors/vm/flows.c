@@ -48,19 +48,6 @@ static void hold_answered(struct machine *m, uint64_t ctx, const struct why *why
 		flow_done(&m->flow, (uint32_t)ctx);
 }
 
-static void image_held(void *state, uint64_t ctx, const struct why *why, const void *result,
-	struct arena *arena UNUSED)
-{
-	struct machine *m = vm_awaited(state, ctx);
-	struct why problem;
-
-	if (!m)
-		return;
-	if (!why && machine_set_image(m, result, &problem))
-		why = &problem;
-	hold_answered(m, ctx, why);
-}
-
 static void kernel_held(void *state, uint64_t ctx, const struct why *why, const void *result,
 	struct arena *arena UNUSED)
 {
@@ -70,6 +57,31 @@ static void kernel_held(void *state, uint64_t ctx, const struct why *why, const 
 		return;
 	if (!why)
 		machine_set_kernel(m, result);
+	hold_answered(m, ctx, why);
+}
+
+/* The kernel that was asked for, else the image's own, else the default. */
+static void take_kernel(struct machine *m, const char *of_image)
+{
+	const char *usual = of_image ? of_image : m->v->env->config->default_kernel;
+	struct kernel_hold kernel = { .vm = m->id, .kernel = m->r.kernel ? m->r.kernel : usual };
+
+	ask(m->v->me, LETTER_kernel_hold, &kernel, HOLD_MS, kernel_held, vm_late_name(m, &m->flow));
+}
+
+static void image_held(void *state, uint64_t ctx, const struct why *why, const void *result,
+	struct arena *arena UNUSED)
+{
+	const struct image_held *held = result;
+	struct machine *m = vm_awaited(state, ctx);
+	struct why problem;
+
+	if (!m)
+		return;
+	if (!why && machine_set_image(m, held, &problem))
+		why = &problem;
+	if (!why && !m->r.made)
+		take_kernel(m, held->kernel);
 	hold_answered(m, ctx, why);
 }
 
@@ -83,14 +95,14 @@ static enum flow_said take_image(void *owner UNUSED, struct flow *f)
 	if (m->r.made) {
 		image.id = m->image_id;
 		kernel.id = m->kernel_id;
+		ask(m->v->me, LETTER_kernel_hold, &kernel, HOLD_MS, kernel_held,
+			vm_late_name(m, f));
 	} else {
 		image.image = m->r.image;
 		image.ssh_key = m->r.ssh_key;
-		kernel.kernel = m->r.kernel ? m->r.kernel : m->v->env->config->default_kernel;
 	}
 	m->holds_due = 2;
 	ask(m->v->me, LETTER_image_hold, &image, HOLD_MS, image_held, vm_late_name(m, f));
-	ask(m->v->me, LETTER_kernel_hold, &kernel, HOLD_MS, kernel_held, vm_late_name(m, f));
 	return FLOW_WAIT;
 }
 

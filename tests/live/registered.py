@@ -53,6 +53,25 @@ def registered(house):
     assert error["code"] == "conflict" and "managed" in error["message"], error
 
 
+def own_kernel(house):
+    """an image's own kernel is what its machines boot, unless they name another"""
+    one = ext4(house, "one", "one")
+    house.ok("kernel", "import", "plain", str(next((house.state / "kernel").glob("*/vmlinux"))))
+    house.ok("image", "register", "--kernel", "plain", "mine", str(one))
+    house.ok("image", "import", "--kernel", "nosuch", "other", str(house.dir / "tree-one"))
+    house.create("a", "--no-start", image="mine")
+    house.create("b", "--no-start", "--kernel", "debian", image="mine")
+    house.create("c", "--no-start")
+    assert [house.vm(m)["kernel"] for m in "abc"] == ["plain", "debian", "debian"]
+    error = house.fails("vm", "create", "--image", "other")
+    assert error["code"] == "not_found" and "nosuch" in error["message"], error
+    house.ok("image", "promote", "mine")
+    assert house.json("image", "show", "mine")["kernel"] == "plain"
+    house.create("d", "--kernel", "debian", image="other")
+    house.ok("vm", "restart", "d")
+    assert house.vm("d")["kernel"] == "debian"
+
+
 def missing(house):
     """a registered file that is not there is told of, and back again all goes on"""
     one = ext4(house, "one", "one")
@@ -214,4 +233,4 @@ def killed(house, stage, *words):
 
 
 if __name__ == "__main__":
-    live.main([registered, missing, refused, promoted, pruned, window])
+    live.main([registered, own_kernel, missing, refused, promoted, pruned, window])
