@@ -119,7 +119,8 @@ LIBS_daemon := -Wl,-Bstatic -lev -lmsgpackc -llmdb -lyaml -ljansson -Wl,-Bdynami
 LIBS_cli := -Wl,-Bstatic -lev -lmsgpackc -lyaml -ljansson -Wl,-Bdynamic -lm
 LIBS_helper := -Wl,-Bstatic -lev -lmsgpackc -lnl-3 -Wl,-Bdynamic -lm -lcap-ng -lseccomp \
 	-lnftables -ljansson -lsystemd -lext2fs -lcom_err
-LIBS_worker := -Wl,-Bstatic -lev -lmsgpackc -ljansson -Wl,-Bdynamic -lm -larchive -lext2fs -lcom_err -lcrypto -lseccomp
+LIBS_worker := -Wl,-Bstatic -lev -lmsgpackc -ljansson -Wl,-Bdynamic -lm -larchive -lext2fs -lcom_err -lcrypto -lseccomp \
+	-lisal -lzstd -lcurl
 
 BIN := $(O)/bin
 PROGRAMS := $(BIN)/banger $(BIN)/bangerd $(BIN)/banger-helper $(BIN)/banger-worker $(BIN)/banger-agent

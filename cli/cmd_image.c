@@ -174,6 +174,8 @@ static void show_one(struct cli *c, const struct image_info *m)
 	show_time(text, sizeof(text), m->created);
 	line_text(c, "created", "%s", text);
 	line_text(c, "digest", "%s", m->facts.digest);
+	if (m->facts.reference)
+		line_text(c, "pulled", "%s", m->facts.reference);
 }
 
 static int show(struct cli *c)

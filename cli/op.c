@@ -2,7 +2,7 @@
  * op.c - follows one operation by its notifications (row B3) and shows its stages.
  *
  * Shown only on stderr. While a stage runs its line is rewritten ten times a second; nothing ticks
- * when nobody looks.
+ * when nobody looks. The layers of a pull are stages as well: several run at once.
  */
 #include "cli/op.h"
 
@@ -11,7 +11,7 @@
 #include "cli/json.h"
 #include "cli/report.h"
 
-enum { TICK_MS = 100 };
+enum { TICK_MS = 100, LINES_MAX = 12 };
 
 void op_init(struct op *o, struct cli *c, const uint64_t *id)
 {
@@ -33,7 +33,7 @@ static void print_step(const struct op *o, const struct op_step *s, bool running
 
 	show_duration(time, sizeof(time), s->ms);
 	log_escape(name, sizeof(name), s->name, strlen(s->name));
-	log_escape(detail, sizeof(detail), o->detail, strlen(o->detail));
+	log_escape(detail, sizeof(detail), s->detail, strlen(s->detail));
 	if (o->bytes && *o->bytes)
 		show_size(size, sizeof(size), *o->bytes);
 	if (o->c->err_color && running)
@@ -45,28 +45,49 @@ static void print_step(const struct op *o, const struct op_step *s, bool running
 		fprintf(stderr, "  %s", word_of(stage_state, s->state));
 	if (size[0])
 		fprintf(stderr, "  %s", size);
-	if (detail[0] && running)
+	if (detail[0] && (running || s->measured))
 		fprintf(stderr, "  %.40s", detail);
 }
 
-static void clear_line(struct op *o)
+static void clear_lines(struct op *o)
 {
-	if (o->line_open)
+	for (; o->lines_open > 1; o->lines_open--)
+		fputs("\r\033[K\033[A", stderr);
+	if (o->lines_open)
 		fputs("\r\033[K", stderr);
-	o->line_open = false;
+	o->lines_open = 0;
+}
+
+static bool is_running(const struct op_step *s)
+{
+	return s->state == stage_state_progress || (s->state == stage_state_begun && !s->measured);
+}
+
+/* Every stage that runs has a line; those of layers come first, then the stage that they are of. */
+static void draw_some(struct op *o, bool measured)
+{
+	for (unsigned i = 0; i < o->steps_n && o->lines_open < LINES_MAX; i++) {
+		struct op_step *s = &o->steps[i];
+
+		if (!is_running(s) || s->measured != measured)
+			continue;
+		s->ms = loop_now_ms(o->c->loop) - s->began;
+		if (o->lines_open++)
+			fputc('\n', stderr);
+		print_step(o, s, true);
+	}
 }
 
 static void draw(void *ctx)
 {
 	struct op *o = ctx;
-	struct op_step *s = &o->steps[o->steps_n - 1];
 
-	s->ms = loop_now_ms(o->c->loop) - o->began;
-	clear_line(o);
-	print_step(o, s, true);
+	clear_lines(o);
+	draw_some(o, true);
+	draw_some(o, false);
 	fflush(stderr);
-	o->line_open = true;
-	timer_start(o->c->loop, &o->tick, TICK_MS, draw, o);
+	if (o->lines_open)
+		timer_start(o->c->loop, &o->tick, TICK_MS, draw, o);
 }
 
 static struct op_step *step_of(struct op *o, const char *name)
@@ -87,21 +108,16 @@ static void show_step(struct op *o, struct op_step *s)
 {
 	bool over = s->state != stage_state_begun && s->state != stage_state_progress;
 
-	if (o->show == OP_QUIET || o->show == OP_JSON)
+	if (o->show == OP_QUIET || o->show == OP_JSON || (!over && o->show == OP_LINES))
 		return;
-	if (!over && o->show == OP_LINES)
-		return;
-	if (!over && s == &o->steps[o->steps_n - 1]) {
-		o->began = loop_now_ms(o->c->loop) - s->ms;
-		draw(o);
-		return;
-	}
 	timer_stop(&o->tick);
-	clear_line(o);
-	if (!over)
-		return;
-	print_step(o, s, false);
-	fputc('\n', stderr);
+	clear_lines(o);
+	if (over) {
+		print_step(o, s, false);
+		fputc('\n', stderr);
+	}
+	if (o->show == OP_LIVE)
+		draw(o);
 }
 
 static void on_stage(struct op *o, const struct op_stage *m)
@@ -115,7 +131,9 @@ static void on_stage(struct op *o, const struct op_stage *m)
 		return;
 	s->state = m->state;
 	s->ms = m->ms;
-	str_copy(o->detail, sizeof(o->detail), m->detail ? m->detail : "");
+	s->began = loop_now_ms(o->c->loop) - m->ms;
+	s->measured = m->has_total;
+	str_copy(s->detail, sizeof(s->detail), m->detail ? m->detail : "");
 	show_step(o, s);
 }
 
@@ -192,7 +210,7 @@ void op_cancel(struct op *o)
 void op_close(struct op *o)
 {
 	timer_stop(&o->tick);
-	clear_line(o);
+	clear_lines(o);
 	fflush(stderr);
 }
 

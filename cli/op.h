@@ -6,19 +6,22 @@
 
 #include "cli/link.h"
 
-enum { OP_STAGES_MAX = 24 };
+enum { OP_STAGES_MAX = 600 }; /* each layer of a pull is one */
 
 enum op_show {
 	OP_QUIET,
-	OP_LIVE, /* a line per stage, rewritten while it lasts */
+	OP_LIVE, /* a line per stage, rewritten while it lasts; of layers there may be several */
 	OP_LINES, /* a line per finished stage */
 	OP_JSON /* every notification as a line of JSON */
 };
 
 struct op_step {
 	char name[40];
+	char detail[64];
 	uint64_t ms;
+	uint64_t began; /* as the loop counts */
 	enum stage_state state;
+	bool measured; /* a layer: it waits until bytes come, and its bytes are told at its end */
 };
 
 struct op {
@@ -28,11 +31,9 @@ struct op {
 	enum op_show show;
 	struct op_step steps[OP_STAGES_MAX];
 	unsigned steps_n;
-	uint64_t began; /* of the running step, as the loop counts */
-	char detail[96];
 	const uint64_t *bytes; /* sent so far, shown beside the stage; may be NULL */
 	struct timer tick;
-	bool line_open; /* the terminal's line is ours */
+	unsigned lines_open; /* of the terminal that are ours */
 	bool done;
 	enum op_state state;
 	char subject[130]; /* what op.done names, "" when nothing */

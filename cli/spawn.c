@@ -259,6 +259,18 @@ enum err spawn_piped(const char *const argv[], pid_t *pid, int *out, struct why 
 enum err spawn_piped_at(
 	const char *path, const char *const argv[], pid_t *pid, int *out, struct why *why)
 {
+	return spawn_fed_at(path, argv, -1, pid, out, why);
+}
+
+static bool set_input(posix_spawn_file_actions_t *act, int in)
+{
+	return in < 0 ? !posix_spawn_file_actions_addopen(act, 0, "/dev/null", O_RDONLY, 0) :
+			!posix_spawn_file_actions_adddup2(act, in, 0);
+}
+
+enum err spawn_fed_at(
+	const char *path, const char *const argv[], int in, pid_t *pid, int *out, struct why *why)
+{
 	posix_spawn_file_actions_t act;
 	int ends[2];
 	enum err e = OK;
@@ -268,8 +280,7 @@ enum err spawn_piped_at(
 	if (posix_spawn_file_actions_init(&act)) {
 		e = fail(why, ERR_no_memory, "no memory to start %s", argv[0]);
 	} else {
-		if (posix_spawn_file_actions_addopen(&act, 0, "/dev/null", O_RDONLY, 0) ||
-			posix_spawn_file_actions_adddup2(&act, ends[1], 1) ||
+		if (!set_input(&act, in) || posix_spawn_file_actions_adddup2(&act, ends[1], 1) ||
 			posix_spawn_file_actions_addclosefrom_np(&act, 3))
 			e = fail(why, ERR_no_memory, "no memory to start %s", argv[0]);
 		else

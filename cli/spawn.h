@@ -34,6 +34,10 @@ enum err spawn_attached(
 enum err spawn_piped_at(const char *path, const char *const argv[], pid_t *pid, int *out,
 	struct why *why) MUST_CHECK;
 
+/* The same, with its input from a descriptor; -1: none. */
+enum err spawn_fed_at(const char *path, const char *const argv[], int in, pid_t *pid, int *out,
+	struct why *why) MUST_CHECK;
+
 /* Runs a companion with its output on a pipe: *out to read from. argv[0] is its name. */
 enum err spawn_piped(const char *const argv[], pid_t *pid, int *out, struct why *why) MUST_CHECK;
 

@@ -1,7 +1,7 @@
 # What the tests and fuzzers link with beyond the libraries that all programs have.
 
 WORKER_PARTS := $(filter-out %/main.o,$(call objs,actors/worker))
-LIBS_parts := -larchive -lext2fs -lcom_err -lcrypto -lseccomp -ljansson
+LIBS_parts := -larchive -lext2fs -lcom_err -lcrypto -lseccomp -ljansson -lisal -lzstd -lcurl
 AGENT_PARTS := $(O)/obj/agent/conf.o $(O)/obj/agent/account.o $(O)/obj/agent/image.o \
 	$(O)/obj/agent/sockets.o $(O)/obj/agent/procfs.o $(call objs,runtime/tree)
 CLI_PARTS := $(filter-out %/main.o,$(call objs,cli)) $(call objs,runtime/conf runtime/tree)
@@ -22,6 +22,11 @@ FUZZ_OBJS_ext4 := $(WORKER_PARTS)
 FUZZ_LIBS_ext4 := $(LIBS_parts)
 UNIT_OBJS_services := $(WORKER_PARTS)
 UNIT_LIBS_services := $(LIBS_parts)
+FUZZ_OBJS_registry := $(WORKER_PARTS) $(O)/obj/cli/docker_file.o
+FUZZ_LIBS_registry := $(LIBS_parts)
+UNIT_OBJS_challenge := $(O)/obj/actors/worker/challenge.o
+UNIT_OBJS_docker := $(O)/obj/cli/docker_file.o
+UNIT_LIBS_docker := -ljansson
 FUZZ_OBJS_etc := $(O)/obj/actors/worker/etc.o $(O)/obj/actors/worker/whiteout.o
 FUZZ_OBJS_tree := $(call objs,runtime/tree)
 FUZZ_OBJS_agent := $(AGENT_PARTS)

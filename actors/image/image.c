@@ -370,10 +370,11 @@ static void on_client_gone(void *state, const struct letter *l, const void *body
 
 	if (waiting_took(&s->waiting, l, on_client_gone))
 		return; /* what it asked for waits as well */
+	image_pull_client_gone(s, q->client);
 	makings_client_gone(&s->makings, q->client);
 }
 
-/* ---- timers and children: those of imports, in import.c ---- */
+/* ---- timers and children: those of makings, in import.c and pull.c ---- */
 
 /* ---- class ---- */
 
@@ -396,6 +397,7 @@ static const struct handler handlers[] = {
 	{ LETTER_image_list, on_list },
 	{ LETTER_image_show, on_show },
 	{ LETTER_image_import, image_on_import },
+	{ LETTER_image_pull, image_on_pull },
 	{ LETTER_image_register, image_on_register },
 	{ LETTER_image_promote, image_on_promote },
 	{ LETTER_image_prune, image_on_prune },

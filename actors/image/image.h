@@ -11,6 +11,7 @@
 #define IMAGE_AREA "image"
 #define ROOT_FILE "root.ext4"
 #define WORK_FILE "work.ext4"
+#define IMAGE_CONTENT_MAX (64 * GiB)
 
 struct image_change;
 
@@ -50,6 +51,15 @@ struct image_making *image_making_of(const struct flow *f);
 
 /* import.c */
 letter_fn image_on_import;
+
+/* A worker's image, not visible yet. `kernel`: what its machines boot when they name none. */
+enum err image_take_fresh(struct image_making *p, const void *result, const char *kernel,
+	struct why *why) MUST_CHECK;
+
+/* pull.c */
+letter_fn image_on_pull;
+/* A pull goes on for as long as somebody waits for it. */
+void image_pull_client_gone(struct shelf *s, uint64_t client);
 
 /* change.c: an image that is there changes in place, and keeps its id */
 struct image_change {

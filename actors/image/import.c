@@ -7,7 +7,6 @@
 #include "actors/image/image.h"
 
 enum { FILES_MAX = 5000000 };
-#define CONTENT_MAX (64 * GiB)
 
 /* ---- state ---- */
 
@@ -37,18 +36,19 @@ static void ended(struct image_making *im, const struct why *why)
 
 /* ---- steps ---- */
 
-static enum err take_facts(struct making *m, const void *result, struct why *why)
+enum err image_take_fresh(struct image_making *p, const void *result, const char *kernel,
+	struct why *why)
 {
-	struct import *p = CONTAINER_OF(m, struct import, im.sm.m);
+	struct making *m = &p->sm.m;
 	struct image *im;
 	struct image_record r = { .name = m->name,
 		.id = m->id,
-		.created = world_unix_ms(p->im.sm.s->world),
+		.created = world_unix_ms(p->sm.s->world),
 		.managed = true,
 		.named = true,
 		.seed = SEED_LAYOUT,
 		.has_seed = true,
-		.kernel = p->ask.kernel,
+		.kernel = kernel,
 		.facts = *(const struct image_facts *)result };
 
 	if (making_has(m, ROOT_FILE, why) || making_has(m, WORK_FILE, why))
@@ -56,8 +56,15 @@ static enum err take_facts(struct making *m, const void *result, struct why *why
 	im = image_new(&r, why);
 	if (!im)
 		return why->code;
-	p->im.sm.fresh = &im->it;
+	p->sm.fresh = &im->it;
 	return OK;
+}
+
+static enum err take_facts(struct making *m, const void *result, struct why *why)
+{
+	struct import *p = CONTAINER_OF(m, struct import, im.sm.m);
+
+	return image_take_fresh(&p->im, result, p->ask.kernel, why);
 }
 
 static enum flow_said unpack(void *owner UNUSED, struct flow *f)
@@ -71,7 +78,7 @@ static enum flow_said unpack(void *owner UNUSED, struct flow *f)
 		.services = { p->ask.services.v, p->ask.services.n },
 		.work_size = p->im.sm.s->env->config->disk };
 
-	if (making_room(&p->im.sm.m, CONTENT_MAX, &body.content_max, &f->why))
+	if (making_room(&p->im.sm.m, IMAGE_CONTENT_MAX, &body.content_max, &f->why))
 		return FLOW_FAILED;
 	return making_work(&p->im.sm.m, LETTER_work_image, &body, true, NULL, take_facts);
 }

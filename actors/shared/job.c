@@ -138,20 +138,27 @@ static void on_credit(struct job *j, const struct stream_credit *c)
 static void on_note(void *ctx, struct bytes method, struct bytes params)
 {
 	enum letter_id id = letter_by_method((const char *)method.p, method.n);
+	bool talk = id == LETTER_work_want || id == LETTER_work_have;
 	struct job *j = ctx;
 	struct arena a;
 	union {
 		struct work_progress progress;
 		struct stream_credit credit;
+		struct work_want want;
+		struct work_have have;
 	} body;
 
-	if (j->settled || (id != LETTER_work_progress && id != LETTER_stream_credit))
+	if (j->settled || (id != LETTER_work_progress && id != LETTER_stream_credit && !talk))
 		return;
 	arena_init(&a, 64 * KiB);
 	if (shape_read(letter_kinds[id].in, mp_over(params.p, params.n), LENIENT, &a, &body, NULL))
 		broken(j, "a notification that cannot be read");
 	else if (id == LETTER_work_progress)
 		on_progress(j, &body.progress);
+	else if (talk && j->user->told)
+		j->user->told(j->ctx, id, &body);
+	else if (talk)
+		broken(j, "talk where none is expected");
 	else
 		on_credit(j, &body.credit);
 	arena_done(&a);
@@ -324,4 +331,9 @@ enum err job_feed(struct job *j, struct bytes data, struct why *why)
 	j->fed = data.n == 0;
 	expect_life(j);
 	return rpc_note(j->rpc, &letter_kinds[LETTER_stream_data], &body, why);
+}
+
+enum err job_tell(struct job *j, enum letter_id id, const void *body, struct why *why)
+{
+	return j->settled || j->lost ? OK : rpc_note(j->rpc, &letter_kinds[id], body, why);
 }

@@ -17,6 +17,8 @@ struct job_user {
 	void (*progress)(void *ctx, const struct work_progress *p);
 	/* The worker takes so many bytes more of the stream. NULL: the job has no stream. */
 	void (*credit)(void *ctx, uint64_t bytes);
+	/* work.want and work.have, which workers say to each other. NULL: it may say neither. */
+	void (*told)(void *ctx, enum letter_id id, const void *body);
 	/*
 	 * Once: its answer (the struct of the letter's out shape, ends with the call), or why there
 	 * is none. The process is gone and the job's memory goes after this call.
@@ -40,6 +42,9 @@ enum err job_start(const struct job_spec *spec, const struct job_user *user, voi
  * when the end has come already. After the worker's answer they go nowhere.
  */
 enum err job_feed(struct job *j, struct bytes data, struct why *why) MUST_CHECK;
+
+/* Tells the worker something. After its answer that goes nowhere. */
+enum err job_tell(struct job *j, enum letter_id id, const void *body, struct why *why) MUST_CHECK;
 
 /* Ends the process; `ended` comes when it is gone, with `why`. */
 void job_stop(struct job *j, const struct why *why);

@@ -162,8 +162,9 @@ enum flow_said making_work(struct making *m, enum letter_id kind, const void *bo
 	const struct child_file *extra,
 	enum err (*take)(struct making *m, const void *result, struct why *why))
 {
-	static const struct job_user fed = { on_progress, on_credit, on_job_ended };
-	static const struct job_user alone = { on_progress, NULL, on_job_ended };
+	static const struct job_user fed = { .progress = on_progress, .credit = on_credit,
+		.ended = on_job_ended };
+	static const struct job_user alone = { .progress = on_progress, .ended = on_job_ended };
 	char dir[MAKING_PATH_BYTES];
 	struct job_spec spec = { .world = m->of->world,
 		.kind = kind,

@@ -15,7 +15,12 @@ void note_stage(struct actor *me, uint64_t client, uint64_t op, const char *stag
 	struct op_stage body = { .op = op, .stage = stage, .state = state, .ms = ms,
 		.detail = detail };
 
-	to_client(me, client, LETTER_op_stage, &body);
+	note_progress(me, client, &body);
+}
+
+void note_progress(struct actor *me, uint64_t client, const struct op_stage *stage)
+{
+	to_client(me, client, LETTER_op_stage, stage);
 }
 
 void note_done(struct actor *me, uint64_t client, uint64_t op, enum op_state state, uint64_t ms,

@@ -12,6 +12,8 @@
 /* op.stage and op.done, to the operation's owner. detail and subject may be NULL. */
 void note_stage(struct actor *me, uint64_t client, uint64_t op, const char *stage,
 	enum stage_state state, uint64_t ms, const char *detail);
+/* The same with all that a stage can say. */
+void note_progress(struct actor *me, uint64_t client, const struct op_stage *stage);
 void note_done(struct actor *me, uint64_t client, uint64_t op, enum op_state state, uint64_t ms,
 	const char *subject, const struct why *why);
 

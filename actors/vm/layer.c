@@ -95,7 +95,7 @@ static void copied(void *ctx, const struct why *why, const void *result UNUSED)
 
 static enum err copy_next(struct machine *m, struct why *why)
 {
-	static const struct job_user user = { NULL, NULL, copied };
+	static const struct job_user user = { .ended = copied };
 	bool work = m->copies_done == 1;
 	char from_dir[64], to_dir[64];
 	const char *file = work ? NULL : m->boot.file;

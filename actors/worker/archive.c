@@ -6,10 +6,9 @@
  * have the digest that the config gives it.
  */
 #include <archive_entry.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
-#include "worker/image.h"
+#include "worker/layer.h"
 #include "worker/manifest.h"
 
 enum { BLOBS_MAX = 16384, INDEX_DEPTH_MAX = 4, LINKS_MAX = 8 };
@@ -31,13 +30,6 @@ struct spool {
 	struct manifest_config config;
 	struct file_source file;
 };
-
-static const char *host_arch(void)
-{
-	struct utsname u;
-
-	return uname(&u) == 0 && str_eq(u.machine, "aarch64") ? "arm64" : "amd64";
-}
 
 static struct blob *find(struct spool *s, const char *name)
 {
@@ -242,7 +234,7 @@ static enum err read_oci(struct spool *s, struct why *why)
 	for (int i = 0; !e && index; i++) {
 		if (i == INDEX_DEPTH_MAX)
 			return fail(why, ERR_too_large, "an index in an index, %d deep", i);
-		e = manifest_index(text, host_arch(), &s->arena, &name, &size, why);
+		e = manifest_index(text, host_arch(), false, &s->arena, &name, &size, why);
 		if (!e)
 			e = load(s, name, &text, NULL, why);
 		if (!e && size != text.n)
@@ -279,72 +271,15 @@ static enum err read_manifest(struct spool *s, struct why *why)
 	return e;
 }
 
-/* A layer's bytes, decompressed: what its diff_id is the digest of. */
-struct layer_source {
-	struct source s;
-	struct entry_source data;
-	struct archive *a;
-	uint64_t max;
-};
-
-static enum err layer_next(struct source *src, const uint8_t **p, size_t *n, struct why *why)
-{
-	struct layer_source *l = src->ctx;
-	enum err e = source_next(&l->data.s, p, n, why);
-
-	return e ? e : check_ratio(l->a, l->max, why);
-}
-
-static enum err unpack_layer(struct spool *s, struct layer_source *l, const char *diff_id,
-	struct why *why)
-{
-	own_archive tar = NULL;
-	char digest[DIGEST_CHARS + 1];
-	enum err e = source_hash(&l->s, why);
-
-	if (!e)
-		e = open_tar(&l->s, &tar, why);
-	if (!e)
-		e = unpack_tar(&s->im->unpack, tar, &l->s, why);
-	if (!e)
-		e = source_drain(&l->s, why);
-	if (!e)
-		e = source_digest(&l->s, digest, why);
-	if (!e && diff_id && !str_eq(digest, diff_id))
-		e = fail(why, ERR_invalid_value, "its content does not have the digest that the "
-						 "image's config declares");
-	source_done(&l->s);
-	return e;
-}
-
 static enum err apply_layer(struct spool *s, uint32_t i, struct why *why)
 {
-	const char *name = s->manifest.layers[i];
 	const char *diff_id = s->config.diff_ids_n > 0 ? s->config.diff_ids[i] : NULL;
-	struct blob *b = find(s, name);
-	own_archive raw = NULL;
-	own_mem struct layer_source *l = calloc(1, sizeof(*l));
-	struct archive_entry *e = NULL;
-	enum err err;
+	struct blob *b = find(s, s->manifest.layers[i]);
 
-	if (!l)
-		return fail(why, ERR_no_memory, "no memory for a layer");
 	if (!b || b->size == 0)
 		return fail(why, ERR_invalid_value, "the archive has no such file");
 	file_source_init(&s->file, s->fd, b->at, b->size);
-	err = open_raw(&s->file.s, &raw, why);
-	if (!err)
-		err = next_entry(raw, &s->file.s, &e, why);
-	if (!err && !e)
-		err = fail(why, ERR_invalid_value, "an empty layer");
-	if (err)
-		return err;
-	l->a = raw;
-	l->max = s->im->ask.content_max + s->im->ask.content_max / 4 + GiB;
-	entry_source_init(&l->data, raw, &s->file.s, 0);
-	source_init(&l->s, layer_next, l, 0);
-	s->im->tree.layer = i + 1;
-	return unpack_layer(s, l, diff_id, why);
+	return layer_apply(s->im, i + 1, &s->file.s, diff_id, why);
 }
 
 static enum err apply_all(struct spool *s, struct why *why)

@@ -7,6 +7,7 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 enum { ETC_MAX = MiB };
@@ -142,6 +143,13 @@ enum err image_find_user(struct image *im, struct why *why)
 	return OK;
 }
 
+const char *host_arch(void)
+{
+	struct utsname u;
+
+	return uname(&u) == 0 && str_eq(u.machine, "aarch64") ? "arm64" : "amd64";
+}
+
 static enum err is_program(struct image *im, const struct node *n, bool *ret, struct why *why)
 {
 	struct meta m = { .mode = 0 };
@@ -247,7 +255,7 @@ static enum err begin(struct image *im, int *ret_fd, struct why *why)
 	return OK;
 }
 
-static enum err apply(struct image *im, struct why *why)
+static enum err apply_stream(struct image *im, void *ctx UNUSED, struct why *why)
 {
 	uint64_t input_max = im->ask.content_max + im->ask.content_max / 4 + GiB;
 	enum pack_kind kind = im->ask.format;
@@ -286,17 +294,19 @@ enum err image_state_facts(struct image *im, uint64_t size, struct image_facts *
 		.uid = im->user.uid,
 		.gid = im->user.gid,
 		.digest = arena_str(&im->job->arena, im->digest),
+		.reference = im->reference,
 		.config = im->config,
 	};
 	return f->os && f->home && f->digest ? OK : fail(why, ERR_no_memory, "no memory");
 }
 
-static enum err build(struct image *im, int fd, struct image_facts *f, struct why *why)
+static enum err build(struct image *im, image_fill_fn *fill, void *ctx, int fd,
+	struct image_facts *f, struct why *why)
 {
 	uint64_t size = im->ask.has_size ? im->ask.size / EXT4_BLOCK * EXT4_BLOCK : ROOT_SIZE;
 	uint64_t root = 0, work = 0;
 	uint8_t uuid[16];
-	enum err e = apply(im, why);
+	enum err e = fill(im, ctx, why);
 
 	if (!e)
 		e = image_find_user(im, why);
@@ -317,7 +327,8 @@ static enum err build(struct image *im, int fd, struct image_facts *f, struct wh
 	return e;
 }
 
-enum err run_image(struct job *j, struct image_facts *ret, struct why *why)
+enum err image_make(struct job *j, const struct work_image *ask, image_fill_fn *fill, void *ctx,
+	struct image_facts *ret, struct why *why)
 {
 	struct image *im = calloc(1, sizeof(*im));
 	own_fd fd = -1;
@@ -326,11 +337,10 @@ enum err run_image(struct job *j, struct image_facts *ret, struct why *why)
 	if (!im)
 		return fail(why, ERR_no_memory, "no memory for an image");
 	im->job = j;
-	e = job_read(j, &im->ask, why);
+	im->ask = *ask;
+	e = begin(im, &fd, why);
 	if (!e)
-		e = begin(im, &fd, why);
-	if (!e)
-		e = build(im, fd, ret, why);
+		e = build(im, fill, ctx, fd, ret, why);
 	ext4_free(im->tree.fs);
 	tree_done(&im->tree);
 	free(im);
@@ -339,4 +349,12 @@ enum err run_image(struct job *j, struct image_facts *ret, struct why *why)
 		job_remove(j, "work.ext4");
 	}
 	return e;
+}
+
+enum err run_image(struct job *j, struct image_facts *ret, struct why *why)
+{
+	struct work_image ask;
+	enum err e = job_read(j, &ask, why);
+
+	return e ? e : image_make(j, &ask, apply_stream, NULL, ret, why);
 }

@@ -16,7 +16,13 @@ struct image {
 	struct etc_user user;
 	char home[1100];
 	char digest[DIGEST_CHARS + 1]; /* of what it is made from */
+	const char *reference; /* where it was pulled from; NULL when it was not */
 };
+
+/* Fills the tree from wherever the image comes, and says how its programs run, and its digest. */
+typedef enum err image_fill_fn(struct image *im, void *ctx, struct why *why);
+enum err image_make(struct job *j, const struct work_image *ask, image_fill_fn *fill, void *ctx,
+	struct image_facts *ret, struct why *why) MUST_CHECK;
 
 /* Applies the layers of a docker or OCI archive; s is at its beginning. */
 enum err archive_apply(struct image *im, struct source *s, struct why *why) MUST_CHECK;
@@ -31,6 +37,8 @@ enum err image_text(struct image *im, const char *path, size_t max, char **ret, 
 	struct why *why) MUST_CHECK;
 /* A file system's name, from a digest: 16 bytes of it, in the form of a UUID, different by kind. */
 void name_of(const char *digest, uint8_t kind, uint8_t uuid[16]);
+/* This host's architecture, as images call it. */
+const char *host_arch(void);
 /* Bytes that a file takes on the host. */
 enum err used_bytes(int fd, uint64_t *ret, struct why *why) MUST_CHECK;
 /* Whether the first bytes of a tar are those of a docker or OCI archive: its first name decides. */

@@ -31,6 +31,8 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 	case LETTER_work_initramfs:
 	case LETTER_work_fetch:
 	case LETTER_work_copy:
+	case LETTER_work_pull:
+	case LETTER_work_registry:
 		break;
 	default:
 		fail(&why, ERR_unknown_method, "no such job");
@@ -40,6 +42,15 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 	buf_add(&j->params, params.p, params.n);
 	j->kind = kind;
 	j->msgid = msgid;
+	j->held = kind == LETTER_work_pull || kind == LETTER_work_registry;
+}
+
+/* What comes behind the request is for the job, which has not begun. */
+static bool on_full(void *ctx)
+{
+	const struct job *j = ctx;
+
+	return j->held;
 }
 
 static NORETURN void out_of_step(void)
@@ -47,13 +58,34 @@ static NORETURN void out_of_step(void)
 	_exit(1);
 }
 
+/* What one worker tells another, by way of the daemon. */
+static void on_told(struct job *j, enum letter_id id, struct bytes params)
+{
+	struct arena a;
+	union {
+		struct work_want want;
+		struct work_have have;
+	} body;
+
+	if (!j->told)
+		return;
+	arena_init(&a, 64 * KiB);
+	if (shape_read(letter_kinds[id].in, mp_over(params.p, params.n), LENIENT, &a, &body, NULL))
+		out_of_step();
+	j->told(j->told_ctx, id, &body);
+	arena_done(&a);
+}
+
 static void on_note(void *ctx, struct bytes method, struct bytes params)
 {
+	enum letter_id id = letter_by_method((const char *)method.p, method.n);
 	struct job *j = ctx;
 	struct stream_data d;
 	struct arena a;
 
-	if (letter_by_method((const char *)method.p, method.n) != LETTER_stream_data)
+	if (id == LETTER_work_want || id == LETTER_work_have)
+		on_told(j, id, params);
+	if (id != LETTER_stream_data)
 		return;
 	arena_init(&a, 64 * KiB);
 	if (shape_read(&shape_stream_data, mp_over(params.p, params.n), LENIENT, &a, &d, NULL) ||
@@ -77,7 +109,7 @@ static void on_closed(void *ctx, const struct why *why UNUSED)
 }
 
 static const struct rpc_user user = {
-	.request = on_request, .note = on_note, .closed = on_closed
+	.request = on_request, .note = on_note, .closed = on_closed, .full = on_full
 };
 static const struct chan_user nobody = { .closed = on_closed };
 
@@ -162,6 +194,20 @@ void job_tick(struct job *j, uint64_t done, const char *detail)
 	(void)!rpc_note(j->rpc, &letter_kinds[LETTER_work_progress],
 		&(struct work_progress){ .done = done, .detail = detail }, NULL);
 	loop_turn(j->loop, false);
+}
+
+void job_listen(struct job *j, void (*fn)(void *ctx, enum letter_id id, const void *body),
+	void *ctx)
+{
+	j->told = fn;
+	j->told_ctx = ctx;
+	j->held = false;
+	rpc_resume(j->rpc);
+}
+
+enum err job_tell(struct job *j, enum letter_id id, const void *body, struct why *why)
+{
+	return rpc_note(j->rpc, &letter_kinds[id], body, why);
 }
 
 static enum err pack_answer(struct job *j, const void *result, struct why *why)

@@ -29,6 +29,10 @@ struct job {
 	struct window window;
 	struct buf coming, handed; /* arrived; given to the job */
 	bool ended; /* its end has come */
+	/* Other letters that a job is told, as they come. */
+	void (*told)(void *ctx, enum letter_id id, const void *body);
+	void *told_ctx;
+	bool held; /* they may have come behind the request, and nobody listens yet */
 	/* Its end. */
 	bool answered; /* the answer is on its way */
 	bool over; /* and the daemon hung up */
@@ -47,6 +51,11 @@ enum err job_read(struct job *j, void *obj, struct why *why) MUST_CHECK;
 enum err job_source(struct job *j, struct source *s, uint64_t max, struct why *why) MUST_CHECK;
 /* Lets letters through and tells how far it is, at most ten times a second. */
 void job_tick(struct job *j, uint64_t done, const char *detail);
+/* From now on fn gets work.want and work.have, also those that have come already. */
+void job_listen(struct job *j, void (*fn)(void *ctx, enum letter_id id, const void *body),
+	void *ctx);
+/* Tells the daemon something; it leaves with the next turn. */
+enum err job_tell(struct job *j, enum letter_id id, const void *body, struct why *why) MUST_CHECK;
 void job_answer(struct job *j, enum err e, const void *result, struct why *why);
 
 /* A file of the job's directory that has no name: gone with the process. */
@@ -62,6 +71,8 @@ enum err run_seed(struct job *j, struct why *why) MUST_CHECK;
 enum err run_kernel(struct job *j, struct kernel_facts *ret, struct why *why) MUST_CHECK;
 enum err run_initramfs(struct job *j, struct why *why) MUST_CHECK;
 enum err run_fetch(struct job *j, struct work_fetched *ret, struct why *why) MUST_CHECK;
+enum err run_pull(struct job *j, struct image_facts *ret, struct why *why) MUST_CHECK;
+enum err run_registry(struct job *j, struct why *why) MUST_CHECK;
 enum err run_copy(struct job *j, struct work_copied *ret, struct why *why) MUST_CHECK;
 
 #endif

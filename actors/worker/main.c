@@ -71,6 +71,10 @@ static enum err run_kind(struct job *j, union result *r, struct why *why)
 		return run_initramfs(j, why);
 	case LETTER_work_fetch:
 		return run_fetch(j, &r->fetched, why);
+	case LETTER_work_pull:
+		return run_pull(j, &r->image, why);
+	case LETTER_work_registry:
+		return run_registry(j, why);
 	default:
 		must(j->kind == LETTER_work_copy);
 		return run_copy(j, &r->copied, why);
@@ -83,6 +87,19 @@ static enum err run(struct job *j, union result *r, struct why *why)
 	enum err e = run_kind(j, r, why);
 
 	return e || fsync(FD_DIR) == 0 ? e : fail_errno(why, "cannot flush the job's directory");
+}
+
+/* What the job does not need goes. */
+static enum err shut(enum letter_id kind, struct why *why)
+{
+	switch ((int)kind) {
+	case LETTER_work_fetch:
+		return sandbox_fetch(why);
+	case LETTER_work_registry:
+		return sandbox_registry(why);
+	default:
+		return sandbox_close(why);
+	}
 }
 
 static int serve(const struct identity *who)
@@ -104,7 +121,7 @@ static int serve(const struct identity *who)
 		log_line(LOG_ERROR, "worker", "cannot begin", "why", why.text, NULL);
 		return 1;
 	}
-	e = j.kind == LETTER_work_fetch ? sandbox_fetch(&why) : sandbox_close(&why);
+	e = shut(j.kind, &why);
 	if (!e)
 		e = run(&j, &result, &why);
 	job_answer(&j, e, &result, &why);

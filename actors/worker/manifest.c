@@ -120,6 +120,11 @@ static enum err check_kind(const json_t *root, bool *index, struct why *why)
 	bool list = json_is_array(json_object_get(root, "manifests"));
 	bool layers = json_object_get(root, "layers") || json_object_get(root, "config");
 
+	if (json_integer_value(json_object_get(root, "schemaVersion")) == 1) {
+		fail(why, ERR_unsupported, "a manifest of schema 1, which proves nothing of what "
+					   "is in its layers");
+		return fail_hint(why, "push the image again with a tool of today");
+	}
 	if (list && layers)
 		return fail(why, ERR_invalid_value, "one document is index and manifest at once");
 	if (!list && !layers)
@@ -135,8 +140,8 @@ static uint64_t size_of(const json_t *d)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-enum err manifest_index(struct bytes text, const char *arch, struct arena *a, const char **ret,
-	uint64_t *ret_size, struct why *why)
+enum err manifest_index(struct bytes text, const char *arch, bool first, struct arena *a,
+	const char **ret, uint64_t *ret_size, struct why *why)
 {
 	own_buf names = { .max = 8 * KiB };
 	own_json json_t *root = NULL;
@@ -159,6 +164,8 @@ enum err manifest_index(struct bytes text, const char *arch, struct arena *a, co
 
 		if (is_attestation(d) || !is_for(d, arch))
 			continue;
+		if (first && n > 0)
+			break;
 		buf_fmt(&names, "%s%.60s", n++ ? ", " : "", name ? name : "(untagged)");
 		found = d;
 	}
@@ -196,8 +203,11 @@ enum err manifest_oci(struct bytes text, struct arena *a, struct manifest *ret, 
 	if (json_array_size(layers) > LAYERS_MAX)
 		return fail(why, ERR_too_large, "more than %d layers", LAYERS_MAX);
 	e = blob_name(json_text(json_object_get(root, "config"), "digest"), a, &ret->config, why);
-	for (size_t i = 0; i < json_array_size(layers) && !e; i++)
+	ret->config_size = size_of(json_object_get(root, "config"));
+	for (size_t i = 0; i < json_array_size(layers) && !e; i++) {
+		ret->sizes[i] = size_of(json_array_get(layers, i));
 		e = blob_name(json_text(json_array_get(layers, i), "digest"), a,
 			&ret->layers[ret->layers_n++], why);
+	}
 	return e;
 }

@@ -18,7 +18,9 @@ enum {
 /* What an image is made of: names of files in the archive. */
 struct manifest {
 	const char *config;
+	uint64_t config_size; /* sizes: as an OCI manifest declares them, else 0 */
 	const char *layers[LAYERS_MAX]; /* from the bottom up */
+	uint64_t sizes[LAYERS_MAX];
 	uint32_t layers_n;
 };
 
@@ -28,10 +30,11 @@ enum err manifest_docker(struct bytes json, struct arena *a, struct manifest *re
 
 /*
  * An OCI index: the one image in it, as a file name, and its declared size. arch ("amd64") decides
- * between platforms.
+ * between platforms; of several for it the first is taken (as registries mean it) or all are
+ * refused by name (as archives need it).
  */
-enum err manifest_index(struct bytes json, const char *arch, struct arena *a, const char **ret,
-	uint64_t *ret_size, struct why *why) MUST_CHECK;
+enum err manifest_index(struct bytes json, const char *arch, bool first, struct arena *a,
+	const char **ret, uint64_t *ret_size, struct why *why) MUST_CHECK;
 /* Whether a blob is itself an index. */
 enum err manifest_is_index(struct bytes json, bool *ret, struct why *why) MUST_CHECK;
 enum err manifest_oci(struct bytes json, struct arena *a, struct manifest *ret,

@@ -18,10 +18,19 @@ enum err sandbox_close(struct why *why) MUST_CHECK;
 /* For fetch: writes beneath the job's directory only; may start the host's apt. */
 enum err sandbox_fetch(struct why *why) MUST_CHECK;
 
+/*
+ * For registry: the network, and of the file system its own directory and what name resolution and
+ * TLS read; no programs.
+ */
+enum err sandbox_registry(struct why *why) MUST_CHECK;
+
 /* The filters; sandbox.c calls them last. */
 enum err filter_parser(struct why *why) MUST_CHECK;
 enum err filter_fetch(struct why *why) MUST_CHECK;
+enum err filter_registry(struct why *why) MUST_CHECK;
 /* Landlock: writes beneath descriptor `dir`; reads there, or everywhere. Best effort. */
 void landlock_close(int dir, bool read_all);
+/* The same, with reads beneath some paths of the host; those that are not there are left out. */
+void landlock_reads(int dir, const char *const *paths, size_t n);
 
 #endif

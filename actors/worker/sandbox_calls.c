@@ -5,6 +5,7 @@
  * attacker would call ends the process. fetch runs the host's apt, whose calls we do not know: its
  * filter takes away what no downloader needs.
  */
+#include <sched.h>
 #include <seccomp.h>
 #include <linux/fs.h>
 
@@ -43,6 +44,21 @@ static const int deadly[] = {
 	SCMP_SYS(finit_module), SCMP_SYS(mknodat), SCMP_SYS(fchownat), SCMP_SYS(fchown),
 	SCMP_SYS(io_uring_setup), SCMP_SYS(userfaultfd), SCMP_SYS(keyctl), SCMP_SYS(add_key),
 	SCMP_SYS(perf_event_open), SCMP_SYS(open_by_handle_at),
+};
+
+/* What the parser must not, and a downloader must: sockets, threads of the resolver, its files. */
+static const int online[] = {
+	/* NEEDS: sockets */
+	SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(getsockname),
+	SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(sendto),
+	SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendmmsg),
+	SCMP_SYS(recvmmsg), SCMP_SYS(socketpair), SCMP_SYS(pipe2), SCMP_SYS(ioctl),
+	/* NEEDS: the resolver's thread; clone3 answers ENOSYS, so that flags can be seen */
+	SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(clock_nanosleep), SCMP_SYS(sysinfo),
+	SCMP_SYS(sched_getaffinity), SCMP_SYS(prctl), SCMP_SYS(access), SCMP_SYS(faccessat),
+	SCMP_SYS(faccessat2), SCMP_SYS(readlink), SCMP_SYS(readlinkat),
+	/* NEEDS: blobs */
+	SCMP_SYS(getdents64), SCMP_SYS(utimensat), SCMP_SYS(flock), SCMP_SYS(mkdirat),
 };
 
 /* What no downloader needs. */
@@ -98,4 +114,27 @@ enum err filter_fetch(struct why *why)
 	if (!f)
 		return fail(why, ERR_no_memory, "no memory for a filter");
 	return load(f, add_all(f, SCMP_ACT_ERRNO(EPERM), withheld, COUNT(withheld)), why);
+}
+
+enum err filter_registry(struct why *why)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	const struct scmp_arg_cmp thread = SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD,
+		CLONE_THREAD);
+	int e;
+
+	if (!f)
+		return fail(why, ERR_no_memory, "no memory for a filter");
+	e = add_all(f, SCMP_ACT_ALLOW, allowed, COUNT(allowed));
+	if (!e)
+		e = add_all(f, SCMP_ACT_ALLOW, online, COUNT(online));
+	for (size_t i = 0; i < COUNT(deadly) && !e; i++)
+		if (deadly[i] != SCMP_SYS(socket) && deadly[i] != SCMP_SYS(connect) &&
+			deadly[i] != SCMP_SYS(clone3))
+			e = seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, deadly[i], 0);
+	if (!e)
+		e = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	if (!e)
+		e = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, &thread);
+	return load(f, e, why);
 }

@@ -283,6 +283,15 @@ enum err open_tar(struct source *s, struct archive **ret, struct why *why)
 	return open_with(s, a, ret, why);
 }
 
+enum err open_plain_tar(struct source *s, struct archive **ret, struct why *why)
+{
+	struct archive *a = archive_read_new();
+
+	if (a)
+		archive_read_support_format_tar(a);
+	return open_with(s, a, ret, why);
+}
+
 enum err open_any(struct source *s, struct archive **ret, struct why *why)
 {
 	struct archive *a = new_reader();

@@ -50,11 +50,12 @@ struct file_source {
 void file_source_init(struct file_source *f, int fd, uint64_t at, uint64_t n);
 
 /*
- * libarchive over a source. The first opens a tar, compressed or not; the second an ar, cpio or
- * tar; the third anything compressed as one run of bytes. Only decoders that are libraries are
- * allowed: libarchive would start programs for others.
+ * libarchive over a source. The first opens a tar, compressed or not; the second a tar as it is;
+ * the third an ar, cpio or tar; the fourth anything compressed as one run of bytes. Only decoders
+ * that are libraries are allowed: libarchive would start programs for others.
  */
 enum err open_tar(struct source *s, struct archive **ret, struct why *why) MUST_CHECK;
+enum err open_plain_tar(struct source *s, struct archive **ret, struct why *why) MUST_CHECK;
 enum err open_any(struct source *s, struct archive **ret, struct why *why) MUST_CHECK;
 enum err open_raw(struct source *s, struct archive **ret, struct why *why) MUST_CHECK;
 void archive_done(struct archive **a);

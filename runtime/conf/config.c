@@ -19,6 +19,8 @@ static const char defaults[] = "default_image: debian\n"
 			       "layer: auto\n"
 			       "boot_timeout_ms: 5m\n"
 			       "stop_timeout_ms: 10s\n"
+			       "layer_cache: 8G\n"
+			       "pull_timeout_ms: 30s\n"
 			       "dns_listen: 127.0.0.1:42069\n"
 			       "log_level: info\n";
 

@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	arena_init(&a, 16 * MiB);
 	if (p[0] % 6 == 0 && manifest_docker(json, &a, &m, &why) == OK)
 		whole(&m);
-	if (p[0] % 6 == 1 && manifest_index(json, "amd64", &a, &file, &size, &why) == OK)
+	if (p[0] % 6 == 1 && manifest_index(json, "amd64", p[0] & 8, &a, &file, &size, &why) == OK)
 		must(file && file[0]);
 	if (p[0] % 6 == 2 && manifest_is_index(json, &is, &why) != OK)
 		must(why.text[0]);

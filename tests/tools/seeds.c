@@ -133,6 +133,28 @@ static void text(struct out *o)
 	}
 }
 
+/* Behind the byte that chooses in fuzz/registry.c. */
+static void registry(struct out *o)
+{
+	static const char header[] = "Bearer realm=\"https://a/t\",service=\"s\","
+				     "scope=\"x:y:pull\"";
+	static const char file[] = "{\"auths\":{\"h.x:5/a\":{\"auth\":\"YTpi\"}},"
+				   "\"credHelpers\":{\"b\":\"c\"}}";
+	static const uint8_t gzip[] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b, 4, 0, 0x43, 0xbe,
+		0xb7, 0xe8, 1, 0, 0, 0 };
+	static const uint8_t zstd[] = { 0x28, 0xb5, 0x2f, 0xfd, 0x24, 1, 9, 0, 0, 'a', 0xc9, 0x2d,
+		0xad, 0xcf };
+	const struct samples *s = samples_of(&type_reference);
+
+	for (size_t i = 0; s && s->good[i]; i++)
+		with_head(o, "registry", "\0", 1, s->good[i], strlen(s->good[i]));
+	with_head(o, "registry", "\1", 1, header, sizeof(header) - 1);
+	with_head(o, "registry", "\1", 1, "bytes 5-9/10", 12);
+	with_head(o, "registry", "\2", 1, file, sizeof(file) - 1);
+	with_head(o, "registry", "\3", 1, gzip, sizeof(gzip));
+	with_head(o, "registry", "\3", 1, zstd, sizeof(zstd));
+}
+
 static void marks(struct out *o)
 {
 	uint8_t in[2 * OPENING_BYTES], nonce[NONCE_BYTES] = { 0xc1, 1, 2 };
@@ -291,6 +313,7 @@ int main(int argc, char **argv)
 	requests(&o);
 	frames(&o);
 	text(&o);
+	registry(&o);
 	marks(&o);
 	questions(&o);
 	files(&o);

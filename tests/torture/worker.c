@@ -12,6 +12,7 @@
 
 #include "sys/beneath.h"
 #include "tests/lib/job.h"
+#include "worker/layer.h"
 
 #include <elf.h> /* behind ev.h, whose EV_NONE is an enum */
 
@@ -241,10 +242,63 @@ static void copy(void)
 	work_end(&w, e, &why, &made);
 }
 
+/* ---- packed layers ---- */
+
+static struct input gzip_layer, zstd_layer;
+
+static void pack_layer(struct input *to, int (*filter)(struct archive *a))
+{
+	struct archive *a = archive_write_new();
+	struct archive_entry *e = archive_entry_new();
+
+	must(a && e && archive_write_set_format_raw(a) == ARCHIVE_OK && filter(a) == ARCHIVE_OK);
+	must(archive_write_open_memory(a, to->bytes, sizeof(to->bytes), &to->n) == ARCHIVE_OK);
+	archive_entry_set_filetype(e, AE_IFREG);
+	must(archive_write_header(a, e) == ARCHIVE_OK);
+	must(archive_write_data(a, tree_tar.bytes, tree_tar.n) == (la_ssize_t)tree_tar.n);
+	archive_entry_free(e);
+	end_tar(a);
+}
+
+static enum err next_piece(struct source *s, const uint8_t **p, size_t *n, struct why *why UNUSED)
+{
+	struct bytes *left = s->ctx;
+
+	*p = left->p;
+	*n = MIN(left->n, 1000u);
+	left->p += *n;
+	left->n -= *n;
+	return OK;
+}
+
+static void unpack_layer(const struct input *in)
+{
+	struct bytes left = { in->bytes, in->n };
+	struct why why = { .code = OK };
+	struct unpacker *u = NULL;
+	struct source packed;
+	enum err e;
+
+	source_init(&packed, next_piece, &left, 0);
+	e = unpacker_new(&packed, MiB, &u, &why);
+	if (!e)
+		e = source_drain(unpacker_source(u), &why);
+	torture_must(e == OK || (torture_struck() && why.code == e && why.text[0]));
+	torture_must(e || unpacker_source(u)->total == tree_tar.n);
+	unpacker_free(u);
+}
+
+static void layers(void)
+{
+	unpack_layer(&gzip_layer);
+	unpack_layer(&zstd_layer);
+}
+
 static const struct scenario scenarios[] = {
 	{ .name = "an image is built", .run = image },
 	{ .name = "a kernel is unpacked", .run = kernel },
 	{ .name = "a disk is copied", .run = copy },
+	{ .name = "layers are unpacked", .run = layers },
 };
 
 int main(void)
@@ -252,5 +306,7 @@ int main(void)
 	job_rig_hold();
 	make_tree_tar();
 	make_kernel_tar();
+	pack_layer(&gzip_layer, archive_write_add_filter_gzip);
+	pack_layer(&zstd_layer, archive_write_add_filter_zstd);
 	return torture_main(scenarios, COUNT(scenarios));
 }

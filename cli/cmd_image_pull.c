@@ -1,0 +1,133 @@
+/*
+ * cmd_image_pull.c - image pull: an image of a registry. The password that docker keeps for it, and
+ * a private authority's certificates, are the user's files: they are read here and go with the
+ * request.
+ */
+#include "base/text.h"
+#include "cli/docker.h"
+#include "cli/file.h"
+#include "cli/json.h"
+#include "cli/op.h"
+#include "cli/report.h"
+
+static const struct flag pull_flags[] = {
+	{ .name = "name", .type = &type_image_name, .value = "NAME",
+		.doc = "name of the image; REF as it was given when absent" },
+	{ .name = "replace", .doc = "pull again when it is there, and take its name" },
+	{ .name = "offline", .doc = "use no network: what is not cached is refused" },
+	{ .name = "insecure", .doc = "accept any certificate, and plain http" },
+	{ .name = "ca", .type = &type_path, .value = "FILE", .offer = OFFER_FILES,
+		.doc = "certificates (PEM) to trust instead of the host's" },
+	{ .name = "anonymous", .doc = "use no password that docker or podman keeps" },
+	{ .name = "size", .type = &type_size, .value = "SIZE",
+		.doc = "size of the root filesystem; content and room to grow when absent" },
+	{ .name = "user", .letter = 'u', .type = &type_user, .value = "USER",
+		.doc = "user of programs, over the image's own" },
+	{ .name = "service", .field = "services", .type = &type_service, .value = "NAME:PORT",
+		.many = true, .doc = "a start ends when it is up; over the image's own" },
+	{ .name = "kernel", .type = &type_kernel_name, .value = "NAME", .offer = OFFER_KERNELS,
+		.doc = "its machines boot this one when they name none" },
+	{ .name = NULL },
+};
+
+static void on_note(void *ctx, enum letter_id letter, struct bytes params)
+{
+	op_note(ctx, letter, params);
+}
+
+static enum err read_trust(struct cli *c, const char *file, struct bytes *ret, struct why *why)
+{
+	own_buf text = { .max = FILE_BYTES_MAX };
+	bool there = false;
+	uint8_t *copy;
+	enum err e = file_read(file, &text, &there, why);
+
+	if (e)
+		return e;
+	if (!there)
+		return fail_field(why, ERR_not_found, "ca", "there is no file %.200s", file);
+	if (!strstr(buf_cstr(&text), "-----BEGIN CERTIFICATE-----"))
+		return fail_field(why, ERR_invalid_value, "ca", "%.200s holds no certificate (PEM)",
+			file);
+	copy = arena_take(&c->mem, text.n);
+	if (!copy)
+		return fail_field(why, ERR_too_large, "ca", "%.200s is too long", file);
+	memcpy(copy, text.p, text.n);
+	*ret = (struct bytes){ copy, text.n };
+	return OK;
+}
+
+static enum err fill(struct cli *c, struct image_pull *body, struct why *why)
+{
+	const char *ca = flag_text(c, "ca");
+	struct docker_login login = { .username = NULL };
+	struct reference ref;
+	enum err e = type_ok(&type_reference, "reference", body->reference, why);
+
+	if (!e)
+		e = flags_fill(c, &shape_image_pull, body, why);
+	if (!e && ca && body->insecure)
+		e = fail_field(why, ERR_invalid_value, "ca",
+			"--ca and --insecure exclude each other");
+	if (!e && ca)
+		e = read_trust(c, ca, &body->trust, why);
+	if (e || body->offline || flag_on(c, "anonymous"))
+		return e;
+	must(!reference_read(body->reference, strlen(body->reference), &ref));
+	e = docker_login(&ref, &c->mem, &login, why);
+	body->username = login.username;
+	body->password = login.password;
+	body->token = login.token;
+	return e;
+}
+
+static int say(struct cli *c, const struct image_info *info)
+{
+	if (c->json)
+		print_document(c, &shape_image_info, info);
+	else
+		printf("%s\n", info->name);
+	return EXIT_DONE;
+}
+
+/* Ctrl-C ends us as it would any program; what was fetched stays for the next pull. */
+static int pull(struct cli *c)
+{
+	struct image_pull body = { .reference = c->args[0] };
+	struct image_info info;
+	struct op op;
+	struct why why;
+	enum err e = fill(c, &body, &why);
+
+	if (e)
+		return report_usage(c, &why);
+	if (link_open(c, &why))
+		return report(c, &why);
+	op_init(&op, c, NULL);
+	c->link->note = on_note;
+	c->link->note_ctx = &op;
+	e = ask(c, LETTER_image_pull, &body, &info, &why);
+	c->link->note = NULL;
+	op_close(&op);
+	if (!e)
+		return say(c, &info);
+	op_blame(&op, &why);
+	return report(c, &why);
+}
+
+const struct command cmd_image_pull = {
+	.words = "image pull",
+	.args = "REF",
+	.least = 1,
+	.most = 1,
+	.flags = pull_flags,
+	.doc = "fetch an image from a registry, as docker names it",
+	.more = "REF is [HOST/]PATH[:TAG][@sha256:DIGEST]. An image of that name that is there "
+		"stays as it\nis, unless --replace is given. Layers are kept for the next pull, "
+		"also when it is ended\nhalf-way. Passwords come from docker's or podman's files "
+		"and helpers, for this pull only.",
+	.example = "banger image pull debian:12\n"
+		   "banger image pull --name app registry.example.com:5000/team/app@sha256:DIGEST\n"
+		   "banger image pull --insecure localhost:5000/app --progress",
+	.run = pull,
+};
