@@ -185,6 +185,17 @@ static void ask_files(struct client *c)
 		client_ask(c, LETTER_image_register, &q);
 }
 
+static void ask_pull(struct client *c)
+{
+	static const char *const refs[] = { "sim.test/a", "sim.test/a", "sim.test/b" };
+	struct sim *s = c->sim;
+	struct image_pull q = { .reference = ANY(s, refs), .has_replace = true,
+		.name = sim_chance(s, 400) ? ANY(s, images) : NULL };
+
+	q.replace = sim_chance(s, 600);
+	client_ask(c, LETTER_image_pull, &q);
+}
+
 static void ask_image(struct client *c)
 {
 	struct image_import q = { .name = ANY(c->sim, images), .has_replace = true };
@@ -246,7 +257,8 @@ static const struct {
 	{ ask_create, 24 }, { ask_start, 8 }, { ask_stop, 10 }, { ask_one, 8 }, { ask_delete, 7 },
 	{ ask_exec, 12 }, { ask_tree, 4 }, { ask_ssh, 4 }, { ask_logs, 4 }, { ask_wait, 5 },
 	{ ask_list, 4 },
-	{ ask_cancel, 5 }, { ask_image, 5 }, { ask_files, 4 }, { ask_kernel, 5 }, { ask_daemon, 3 },
+	{ ask_cancel, 5 }, { ask_image, 5 }, { ask_pull, 5 }, { ask_files, 4 }, { ask_kernel, 5 },
+	{ ask_daemon, 3 },
 };
 
 /* ---- what is no request ---- */

@@ -59,6 +59,7 @@ enum {
 	M(worker_refused, "worker refused") \
 	M(worker_hung, "worker fell silent") \
 	M(worker_rude, "worker broke the rules") \
+	M(pulled, "image built of what another worker fetched") \
 	M(spawn_refused, "process not started") \
 	M(disk_full, "write met a full disk") \
 	M(store_failed, "store batch failed") \

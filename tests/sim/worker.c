@@ -6,6 +6,8 @@
 
 #define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
+enum { WANTS_MAX = 8, LAYERS = 3 };
+
 enum worker_fate { FATE_WORK, FATE_DIE, FATE_REFUSE, FATE_HANG, FATE_RUDE };
 
 struct worker {
@@ -19,6 +21,12 @@ struct worker {
 	bool over; /* it has said its last word */
 	enum worker_fate fate;
 	char from[64], to[64]; /* of a copy */
+	struct want { /* of a downloader: what it was asked for */
+		char tag[16], digest[72];
+		uint64_t size;
+	} wants[WANTS_MAX];
+	unsigned wants_n;
+	unsigned whole; /* of a builder: what it has got */
 };
 
 /* The path of a leaf in a directory; a program of ours gives no names that are too long. */
@@ -80,7 +88,11 @@ static void do_job(struct worker *k)
 	bool good = false;
 
 	switch ((int)k->kind) {
+	case LETTER_work_registry:
+		good = true;
+		break;
 	case LETTER_work_image:
+	case LETTER_work_pull:
 		good = make(k, "root.ext4", GiB) && make(k, "work.ext4", 64 * MiB);
 		break;
 	case LETTER_work_inspect:
@@ -105,10 +117,12 @@ static void do_job(struct worker *k)
 		good = copy_file(k);
 		break;
 	}
+	if (good && k->kind == LETTER_work_pull)
+		sim_mark(k->sim, MARK_pulled);
 	if (!good)
 		refuse_job(k, "cannot write: no space left on device");
 	else
-		answer_job(k, k->kind == LETTER_work_image || k->kind == LETTER_work_inspect ?
+		answer_job(k, letter_kinds[k->kind].out == &shape_image_facts ?
 				      (const void *)&image :
 			      k->kind == LETTER_work_kernel ? (const void *)&kernel :
 			      k->kind == LETTER_work_fetch  ? (const void *)&fetched :
@@ -163,6 +177,84 @@ static void act(void *ctx, uint64_t steps)
 	}
 }
 
+/* ---- a pull: one downloads, one builds ---- */
+
+/* Layers of few kinds, so that pulls share them. */
+static void digest_of(char out[72], uint64_t which)
+{
+	memset(out, "abcdef0123456789"[which], 71);
+	memcpy(out, "sha256:", 7);
+	out[71] = '\0';
+}
+
+static void say_have(void *ctx, uint64_t at)
+{
+	struct worker *k = ctx;
+	const struct want *w = &k->wants[at % WANTS_MAX];
+	bool whole = at >= WANTS_MAX;
+	struct work_have have = { .digest = w->digest, .bytes = whole ? w->size : w->size / 2,
+		.ready = whole ? w->size : 0, .whole = whole, .tag = w->tag[0] ? w->tag : NULL };
+	struct why why;
+
+	if (k->fate != FATE_WORK && sim_chance(k->sim, 300)) {
+		sim_forget(k->sim, k);
+		act(k, 0);
+		return;
+	}
+	if (!whole)
+		sim_after(k->sim, sim_between(k->sim, 1, 400), say_have, k, at + WANTS_MAX);
+	must(rpc_note(k->rpc, &letter_kinds[LETTER_work_have], &have, &why) == OK);
+}
+
+static void on_want(struct worker *k, const struct work_want *q)
+{
+	struct want *w = &k->wants[k->wants_n];
+	bool whole = q->tag || sim_chance(k->sim, 300);
+
+	if (k->over)
+		return;
+	if (k->wants_n == WANTS_MAX || (!q->tag && !q->digest))
+		sim_fail(k->sim, "a downloader is asked for too much, or for nothing");
+	str_copy(w->tag, sizeof(w->tag), q->tag ? q->tag : "");
+	digest_of(w->digest, 15);
+	if (q->digest)
+		str_copy(w->digest, sizeof(w->digest), q->digest);
+	w->size = q->size ? q->size : 500;
+	sim_after(k->sim, sim_between(k->sim, 1, 300), say_have, k,
+		k->wants_n++ + (whole ? WANTS_MAX : 0));
+}
+
+static void want(struct worker *k, const struct work_want *w)
+{
+	struct why why;
+
+	must(rpc_note(k->rpc, &letter_kinds[LETTER_work_want], w, &why) == OK);
+}
+
+static void want_first(void *ctx, uint64_t arg UNUSED)
+{
+	want(ctx, &(struct work_want){ .tag = "latest", .manifest = true, .has_manifest = true });
+}
+
+static void on_have(struct worker *k, const struct work_have *have)
+{
+	uint64_t first = sim_roll(k->sim, 5);
+	char digest[72];
+
+	if (!have->whole || k->over)
+		return;
+	for (uint64_t i = 0; have->tag && i < LAYERS; i++) {
+		digest_of(digest, first + i);
+		want(k, &(struct work_want){ .digest = digest, .size = 1000, .has_size = true,
+			.layer = true, .has_layer = true });
+	}
+	k->whole += !have->tag;
+	if (k->whole == LAYERS)
+		sim_after(k->sim, sim_between(k->sim, 1, 300), act, k, sim_roll(k->sim, 4));
+	if (k->whole > LAYERS)
+		sim_fail(k->sim, "a builder is told of what it did not want");
+}
+
 /* ---- what it is told ---- */
 
 static bool read_job(struct worker *k, struct bytes params)
@@ -175,6 +267,8 @@ static bool read_job(struct worker *k, struct bytes params)
 		struct work_initramfs initramfs;
 		struct work_fetch fetch;
 		struct work_copy copy;
+		struct work_pull pull;
+		struct work_registry registry;
 	} body;
 	struct arena a = { .max = 64 * KiB };
 	struct why why;
@@ -185,7 +279,7 @@ static bool read_job(struct worker *k, struct bytes params)
 		str_copy(k->from, sizeof(k->from), body.copy.from ? body.copy.from : "");
 		str_copy(k->to, sizeof(k->to), body.copy.to);
 	}
-	k->streams = k->kind == LETTER_work_image ||
+	k->streams = k->kind == LETTER_work_image || k->kind == LETTER_work_registry ||
 		     (k->kind == LETTER_work_kernel && good && !body.kernel.file);
 	arena_done(&a);
 	return good;
@@ -204,12 +298,37 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 
 	k->kind = letter_by_method((const char *)method.p, method.n);
 	k->msgid = msgid;
-	if (k->kind < LETTER_work_image || k->kind > LETTER_work_copy || !read_job(k, params))
+	if (k->kind < LETTER_work_image || k->kind > LETTER_work_registry || !read_job(k, params))
 		sim_fail(k->sim, "a worker cannot read its job %.*s", (int)method.n,
 			(const char *)method.p);
 	k->fate = fate_of(k->sim);
-	if (!k->streams || (k->fate != FATE_WORK && sim_chance(k->sim, 500)))
+	if (k->kind == LETTER_work_pull)
+		sim_after(k->sim, sim_between(k->sim, 1, 100), want_first, k, 0);
+	else if (!k->streams || (k->fate != FATE_WORK && sim_chance(k->sim, 500)))
 		sim_after(k->sim, sim_between(k->sim, 1, 300), act, k, sim_roll(k->sim, 4));
+}
+
+static bool on_talk(struct worker *k, enum letter_id id, struct bytes params)
+{
+	struct arena a = { .max = 64 * KiB };
+	struct why why;
+	bool good = (id == LETTER_work_want && k->kind == LETTER_work_registry) ||
+		    (id == LETTER_work_have && k->kind == LETTER_work_pull);
+	union {
+		struct work_want want;
+		struct work_have have;
+	} body;
+
+	if (!good)
+		return false;
+	if (shape_read(letter_kinds[id].in, mp_over(params.p, params.n), STRICT, &a, &body, &why))
+		sim_fail(k->sim, "a worker cannot read what another says: %s", why.text);
+	if (id == LETTER_work_want)
+		on_want(k, &body.want);
+	else
+		on_have(k, &body.have);
+	arena_done(&a);
+	return true;
 }
 
 static void on_note(void *ctx, struct bytes method, struct bytes params)
@@ -221,6 +340,8 @@ static void on_note(void *ctx, struct bytes method, struct bytes params)
 	struct stream_data d;
 	struct why why;
 
+	if (on_talk(k, id, params))
+		return;
 	if (id != LETTER_stream_data || shape_read(&shape_stream_data, mp_over(params.p, params.n),
 						STRICT, &a, &d, &why))
 		sim_fail(k->sim, "a worker was told %.*s", (int)method.n, (const char *)method.p);
