@@ -3,7 +3,7 @@
 # SMOKE_SHARDS (`make smoke` runs all), SMOKE_JOBS hosts at once.
 
 .PHONY: check-built check-programs
-CHECK_SUITES ?= unit torture foreign dns house fuzz sim helper live smoke
+CHECK_SUITES ?= unit torture foreign dns house fuzz sim helper registry live smoke
 export SMOKE_SHARDS ?= system machines
 export SMOKE_JOBS ?= 2
 
