@@ -27,7 +27,7 @@ static int print_image(struct cli *c, const char *name)
 
 static const struct flag import_flags[] = {
 	{ .name = "format", .type = &type_pack_kind, .value = "NAME", .offer = OFFER_WORDS,
-		.doc = "tar (a root filesystem), archive (docker or podman save) or auto" },
+		.doc = "tar (a root filesystem), archive (docker or podman save), bundle or auto" },
 	{ .name = "size", .type = &type_size, .value = "SIZE",
 		.doc = "size of the root filesystem; content and room to grow when absent" },
 	{ .name = "user", .letter = 'u', .type = &type_user, .value = "USER",
@@ -68,7 +68,7 @@ const struct command cmd_image_import = {
 	.most = 2,
 	.offer = OFFER_FILES,
 	.flags = import_flags,
-	.doc = "make an image from a tar file, a directory or a docker archive",
+	.doc = "make an image from a tar file, a directory, a docker archive or a bundle",
 	.more = "SOURCE is a file (compressed or not), a directory, or - for standard input. "
 		"Prints the\nimage's name.",
 	.example = "banger image import debian rootfs.tar.zst\n"

@@ -4,6 +4,7 @@
  * request.
  */
 #include "base/text.h"
+#include "cli/bundle.h"
 #include "cli/docker.h"
 #include "cli/file.h"
 #include "cli/json.h"
@@ -97,8 +98,11 @@ static int pull(struct cli *c)
 	struct image_info info;
 	struct op op;
 	struct why why;
-	enum err e = fill(c, &body, &why);
+	enum err e;
 
+	if (is_file_url(c->args[0]))
+		return pull_file(c);
+	e = fill(c, &body, &why);
 	if (e)
 		return report_usage(c, &why);
 	if (link_open(c, &why))

@@ -60,10 +60,12 @@ static bool write_whole(int fd, const uint8_t *p, size_t n)
 
 static enum err sync_dir_of(const char *path, struct why *why)
 {
-	char dir[PATH_BYTES];
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_BYTES] = ".";
 	own_fd fd = -1;
 
-	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path + 1), path);
+	if (slash)
+		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path + 1), path);
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) < 0)
 		return fail_errno(why, "cannot sync %.250s", dir);

@@ -88,6 +88,9 @@ void image_heal_drop(struct shelf *s, const char *vm);
 /* The machine stands on it from now, and is told where that is. */
 void image_hand_out(struct shelf *s, struct image *im, const char *vm, struct reply_to reply);
 
+/* export.c */
+letter_fn image_on_export;
+
 /* register.c */
 letter_fn image_on_register;
 

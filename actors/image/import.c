@@ -39,6 +39,7 @@ static void ended(struct image_making *im, const struct why *why)
 enum err image_take_fresh(struct image_making *p, const void *result, const char *kernel,
 	struct why *why)
 {
+	const struct image_made *made = result;
 	struct making *m = &p->sm.m;
 	struct image *im;
 	struct image_record r = { .name = m->name,
@@ -46,10 +47,11 @@ enum err image_take_fresh(struct image_making *p, const void *result, const char
 		.created = world_unix_ms(p->sm.s->world),
 		.managed = true,
 		.named = true,
-		.seed = SEED_LAYOUT,
+		.seed = made->has_seed ? made->seed : SEED_LAYOUT,
 		.has_seed = true,
-		.kernel = kernel,
-		.facts = *(const struct image_facts *)result };
+		.ssh_key = made->ssh_key,
+		.kernel = kernel ? kernel : made->kernel,
+		.facts = made->facts };
 
 	if (making_has(m, ROOT_FILE, why) || making_has(m, WORK_FILE, why))
 		return why->code;

@@ -28,7 +28,8 @@ struct job {
 	enum letter_id kind;
 	struct child *child;
 	struct rpc *rpc;
-	struct window window;
+	struct window window; /* of what it is fed */
+	struct window out; /* of what it writes */
 	struct wtimer silence;
 	struct buf answer; /* packed, when it is good */
 	struct why why; /* when it is not */
@@ -78,10 +79,12 @@ static void on_silence(void *ctx)
 	job_stop(ctx, &why);
 }
 
-/* A client may take its time to send; a worker that has all it needs may not. */
+/* A client may take its time to send and to read; a worker that has all it needs may not. */
 static void expect_life(struct job *j)
 {
-	if (j->fed && !j->settled && !j->gone)
+	if (j->user->bytes && j->out.left < CHUNK_BYTES)
+		world_timer_stop(&j->silence);
+	else if (j->fed && !j->settled && !j->gone)
 		world_timer(j->world, &j->silence, JOB_SILENCE_MS, on_silence, j);
 }
 
@@ -135,6 +138,15 @@ static void on_credit(struct job *j, const struct stream_credit *c)
 		j->user->credit(j->ctx, c->bytes);
 }
 
+static void on_bytes(struct job *j, const struct stream_data *d)
+{
+	if (!j->user->bytes || d->stream != 1 || d->ch != 1 || d->data.n == 0 ||
+		!window_use(&j->out, d->data.n))
+		broken(j, "bytes that nobody asked for");
+	else
+		j->user->bytes(j->ctx, d->data);
+}
+
 static void on_note(void *ctx, struct bytes method, struct bytes params)
 {
 	enum letter_id id = letter_by_method((const char *)method.p, method.n);
@@ -146,9 +158,11 @@ static void on_note(void *ctx, struct bytes method, struct bytes params)
 		struct stream_credit credit;
 		struct work_want want;
 		struct work_have have;
+		struct stream_data data;
 	} body;
 
-	if (j->settled || (id != LETTER_work_progress && id != LETTER_stream_credit && !talk))
+	if (j->settled || (id != LETTER_work_progress && id != LETTER_stream_credit &&
+				  id != LETTER_stream_data && !talk))
 		return;
 	arena_init(&a, 64 * KiB);
 	if (shape_read(letter_kinds[id].in, mp_over(params.p, params.n), LENIENT, &a, &body, NULL))
@@ -159,8 +173,10 @@ static void on_note(void *ctx, struct bytes method, struct bytes params)
 		j->user->told(j->ctx, id, &body);
 	else if (talk)
 		broken(j, "talk where none is expected");
-	else
+	else if (id == LETTER_stream_credit)
 		on_credit(j, &body.credit);
+	else
+		on_bytes(j, &body.data);
 	arena_done(&a);
 	expect_life(j);
 }
@@ -296,6 +312,7 @@ enum err job_start(const struct job_spec *spec, const struct job_user *user, voi
 	*j = (struct job){ .world = spec->world, .user = user, .ctx = ctx, .kind = spec->kind,
 		.fed = !user->credit };
 	window_init(&j->window);
+	window_init(&j->out);
 	buf_init(&j->answer, FRAME_BYTES_MAX);
 	e = spawn(j, spec, &letters, why);
 	if (e) {
@@ -316,6 +333,18 @@ enum err job_start(const struct job_spec *spec, const struct job_user *user, voi
 	expect_life(j);
 	*ret = j;
 	return OK;
+}
+
+enum err job_grant(struct job *j, const struct stream_credit *c, struct why *why)
+{
+	struct stream_credit body = { .stream = 1, .ch = 1, .bytes = c->bytes };
+
+	if (j->settled || j->lost)
+		return OK;
+	if (!j->user->bytes || c->ch != 1 || !window_grant(&j->out, c->bytes))
+		return fail_field(why, ERR_invalid_value, "bytes", "credit that makes no sense");
+	expect_life(j);
+	return rpc_note(j->rpc, &letter_kinds[LETTER_stream_credit], &body, why);
 }
 
 enum err job_feed(struct job *j, struct bytes data, struct why *why)

@@ -19,6 +19,8 @@ struct job_user {
 	void (*credit)(void *ctx, uint64_t bytes);
 	/* work.want and work.have, which workers say to each other. NULL: it may say neither. */
 	void (*told)(void *ctx, enum letter_id id, const void *body);
+	/* Bytes that it writes to channel 1, no more than were granted. NULL: it writes none. */
+	void (*bytes)(void *ctx, struct bytes data);
 	/*
 	 * Once: its answer (the struct of the letter's out shape, ends with the call), or why there
 	 * is none. The process is gone and the job's memory goes after this call.
@@ -43,6 +45,8 @@ enum err job_start(const struct job_spec *spec, const struct job_user *user, voi
  */
 enum err job_feed(struct job *j, struct bytes data, struct why *why) MUST_CHECK;
 
+/* So much more of channel 1 may come. Refused when that makes no sense. */
+enum err job_grant(struct job *j, const struct stream_credit *c, struct why *why) MUST_CHECK;
 /* Tells the worker something. After its answer that goes nowhere. */
 enum err job_tell(struct job *j, enum letter_id id, const void *body, struct why *why) MUST_CHECK;
 

@@ -199,15 +199,31 @@ void making_cancel(struct making *m, const struct why *why)
 
 /* ---- letters of clients ---- */
 
-bool makings_data(struct makings *ms, uint64_t client, const struct stream_data *d)
+static struct making *by_stream(struct makings *ms, uint64_t client, uint64_t stream)
 {
 	struct making *m;
+
+	TAILQ_FOREACH(m, &ms->list, entry)
+	if (m->stream == stream && m->client == client)
+		break;
+	return m;
+}
+
+void makings_credit(struct makings *ms, uint64_t client, const struct stream_credit *c)
+{
+	struct making *m = by_stream(ms, client, c->stream);
+	struct why why;
+
+	if (m && m->job && !m->flow.undoing && job_grant(m->job, c, &why))
+		making_cancel(m, &why);
+}
+
+bool makings_data(struct makings *ms, uint64_t client, const struct stream_data *d)
+{
+	struct making *m = by_stream(ms, client, d->stream);
 	struct why why;
 	enum err e;
 
-	TAILQ_FOREACH(m, &ms->list, entry)
-		if (m->stream == d->stream && m->client == client)
-			break;
 	if (!m)
 		return false;
 	if (!m->job || m->flow.undoing)

@@ -82,6 +82,7 @@ void making_cancel(struct making *m, const struct why *why);
 
 /* Letters of clients about a making; false: it is about none of these. */
 bool makings_data(struct makings *ms, uint64_t client, const struct stream_data *d);
+void makings_credit(struct makings *ms, uint64_t client, const struct stream_credit *c);
 void makings_cancel(struct makings *ms, const struct letter *l, const struct op_cancel *q);
 /* Cancels what works for that client. */
 void makings_client_gone(struct makings *ms, uint64_t client);
@@ -108,6 +109,9 @@ flow_fn making_prepare, making_undo_prepare, making_undo_work, making_publish,
 enum flow_said making_work(struct making *m, enum letter_id kind, const void *body, bool stream,
 	const struct child_file *extra,
 	enum err (*take)(struct making *m, const void *result, struct why *why));
+/* The same for a worker whose bytes go to the client's stream; nothing else of it is kept. */
+enum flow_said making_read(
+	struct making *m, enum letter_id kind, const void *body, const struct child_file *extra);
 /*
  * What an act (or undo) answers that writes records; fn is the actor's, and calls making_written.
  */

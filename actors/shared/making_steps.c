@@ -126,6 +126,21 @@ static void on_credit(void *ctx, uint64_t bytes)
 		(void)!tell_for(m->of->me, GATE_BIT, LETTER_stream_credit, m->client, &body);
 }
 
+/* Of a client that has gone nobody wants them; the making is being cancelled. */
+static void on_bytes(void *ctx, struct bytes data)
+{
+	struct making *m = ctx;
+	struct stream_data body = { .stream = m->stream, .ch = 1, .data = data };
+	struct why why;
+
+	if (!m->client || m->flow.undoing)
+		return;
+	if (tell_for(m->of->me, GATE_BIT, LETTER_stream_data, m->client, &body) == OK)
+		return;
+	fail(&why, ERR_busy, "the daemon is too busy to pass the bytes on");
+	making_cancel(m, &why); /* a gap is no end */
+}
+
 static void on_job_ended(void *ctx, const struct why *why, const void *result)
 {
 	struct making *m = ctx;
@@ -158,13 +173,9 @@ static void open_stream(struct making *m)
 	note_stage(ms->me, m->client, m->op, flow_step_name(&m->flow), stage_state_begun, 0, NULL);
 }
 
-enum flow_said making_work(struct making *m, enum letter_id kind, const void *body, bool stream,
-	const struct child_file *extra,
-	enum err (*take)(struct making *m, const void *result, struct why *why))
+static enum flow_said work(struct making *m, enum letter_id kind, const void *body,
+	const struct job_user *user, const struct child_file *extra)
 {
-	static const struct job_user fed = { .progress = on_progress, .credit = on_credit,
-		.ended = on_job_ended };
-	static const struct job_user alone = { .progress = on_progress, .ended = on_job_ended };
 	char dir[MAKING_PATH_BYTES];
 	struct job_spec spec = { .world = m->of->world,
 		.kind = kind,
@@ -172,13 +183,36 @@ enum flow_said making_work(struct making *m, enum letter_id kind, const void *bo
 		.dir = making_new_path(m, NULL, dir),
 		.extra = extra };
 
-	m->take = take;
 	m->ticket = flow_ticket(&m->flow);
-	if (job_start(&spec, stream ? &fed : &alone, m, &m->job, &m->flow.why))
+	if (job_start(&spec, user, m, &m->job, &m->flow.why))
 		return FLOW_FAILED;
-	if (stream)
+	if (user->credit || user->bytes)
 		open_stream(m);
 	return FLOW_WAIT;
+}
+
+enum flow_said making_work(struct making *m, enum letter_id kind, const void *body, bool stream,
+	const struct child_file *extra,
+	enum err (*take)(struct making *m, const void *result, struct why *why))
+{
+	static const struct job_user fed = {
+		.progress = on_progress, .credit = on_credit, .ended = on_job_ended
+	};
+	static const struct job_user alone = { .progress = on_progress, .ended = on_job_ended };
+
+	m->take = take;
+	return work(m, kind, body, stream ? &fed : &alone, extra);
+}
+
+enum flow_said making_read(
+	struct making *m, enum letter_id kind, const void *body, const struct child_file *extra)
+{
+	static const struct job_user reader = {
+		.progress = on_progress, .bytes = on_bytes, .ended = on_job_ended
+	};
+
+	m->take = NULL;
+	return work(m, kind, body, &reader, extra);
 }
 
 enum flow_said making_undo_work(void *owner UNUSED, struct flow *f)

@@ -182,7 +182,12 @@ void shelf_on_data(void *state, const struct letter *l, const void *body)
 	makings_data(&((struct shelf *)state)->makings, l->client, body);
 }
 
-/* An import has no terminal, no program, and nothing that the client could grant. */
+void shelf_on_credit(void *state, const struct letter *l, const void *body)
+{
+	makings_credit(&((struct shelf *)state)->makings, l->client, body);
+}
+
+/* A making has no terminal, and no program that the client could signal. */
 void shelf_on_nothing(void *state UNUSED, const struct letter *l UNUSED, const void *body UNUSED)
 {
 }

@@ -113,6 +113,6 @@ answer_fn shelf_written;
 enum err shelf_admit(struct shelf *s, const char *name, bool replace, struct why *why) MUST_CHECK;
 
 /* Letters that are alike. */
-letter_fn shelf_on_cancel, shelf_on_data, shelf_on_nothing;
+letter_fn shelf_on_cancel, shelf_on_data, shelf_on_credit, shelf_on_nothing;
 
 #endif

@@ -2,6 +2,7 @@
  * image.c - the job work.image: root.ext4 and work.ext4 from a tar of a root filesystem or from a
  * docker or podman archive, and what is in them.
  */
+#include "worker/bundle.h"
 #include "worker/image.h"
 
 #include <archive_entry.h>
@@ -86,7 +87,9 @@ static enum err guess(struct source *s, enum pack_kind *ret, struct why *why)
 
 		if (!path || is_root_entry(path))
 			continue;
-		if (is_archive_name(path))
+		if (is_bundle_name(path))
+			*ret = pack_kind_bundle;
+		else if (is_archive_name(path))
 			*ret = pack_kind_archive;
 		break;
 	}
@@ -255,24 +258,29 @@ static enum err begin(struct image *im, int *ret_fd, struct why *why)
 	return OK;
 }
 
-static enum err apply_stream(struct image *im, void *ctx UNUSED, struct why *why)
-{
-	uint64_t input_max = im->ask.content_max + im->ask.content_max / 4 + GiB;
-	enum pack_kind kind = im->ask.format;
+struct input { /* of an import */
 	struct source s;
-	enum err e = job_source(im->job, &s, input_max, why);
+	enum pack_kind kind;
+};
 
-	if (!e && kind == pack_kind_auto)
-		e = guess(&s, &kind, why);
+static enum err input_open(struct input *in, struct job *j, const struct work_image *ask,
+	struct why *why)
+{
+	enum err e = job_source(j, &in->s, ask->content_max + ask->content_max / 4 + GiB, why);
+
+	in->kind = ask->format;
+	return !e && in->kind == pack_kind_auto ? guess(&in->s, &in->kind, why) : e;
+}
+
+static enum err apply_stream(struct image *im, void *ctx, struct why *why)
+{
+	struct input *in = ctx;
+	bool archive = in->kind == pack_kind_archive;
+	enum err e = archive ? archive_apply(im, &in->s, why) : apply_tar(im, &in->s, why);
+
 	if (!e)
-		e = kind == pack_kind_archive ? archive_apply(im, &s, why) :
-						apply_tar(im, &s, why);
-	if (!e)
-		e = source_drain(&s, why);
-	if (!e && kind != pack_kind_archive)
-		e = source_digest(&s, im->digest, why);
-	source_done(&s);
-	return e;
+		e = source_drain(&in->s, why);
+	return !e && !archive ? source_digest(&in->s, im->digest, why) : e;
 }
 
 enum err image_state_facts(struct image *im, uint64_t size, struct image_facts *f, struct why *why)
@@ -351,10 +359,23 @@ enum err image_make(struct job *j, const struct work_image *ask, image_fill_fn *
 	return e;
 }
 
-enum err run_image(struct job *j, struct image_facts *ret, struct why *why)
+enum err run_image(struct job *j, struct image_made *ret, struct why *why)
 {
+	struct input *in = calloc(1, sizeof(*in));
 	struct work_image ask;
-	enum err e = job_read(j, &ask, why);
+	enum err e;
 
-	return e ? e : image_make(j, &ask, apply_stream, NULL, ret, why);
+	*ret = (struct image_made){ .kernel = NULL };
+	if (!in)
+		return fail(why, ERR_no_memory, "no memory for an image");
+	e = job_read(j, &ask, why);
+	if (!e)
+		e = input_open(in, j, &ask, why);
+	if (!e && in->kind == pack_kind_bundle)
+		e = bundle_unpack(j, &ask, &in->s, ret, why);
+	else if (!e)
+		e = image_make(j, &ask, apply_stream, in, &ret->facts, why);
+	source_done(&in->s);
+	free(in);
+	return e;
 }

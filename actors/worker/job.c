@@ -30,6 +30,7 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 	case LETTER_work_kernel:
 	case LETTER_work_initramfs:
 	case LETTER_work_fetch:
+	case LETTER_work_export:
 	case LETTER_work_copy:
 	case LETTER_work_pull:
 	case LETTER_work_registry:
@@ -76,17 +77,23 @@ static void on_told(struct job *j, enum letter_id id, struct bytes params)
 	arena_done(&a);
 }
 
-static void on_note(void *ctx, struct bytes method, struct bytes params)
+static void on_credit(struct job *j, struct bytes params)
 {
-	enum letter_id id = letter_by_method((const char *)method.p, method.n);
-	struct job *j = ctx;
+	struct stream_credit c;
+	struct arena a;
+
+	arena_init(&a, 64 * KiB);
+	if (shape_read(&shape_stream_credit, mp_over(params.p, params.n), LENIENT, &a, &c, NULL) ||
+		c.stream != 1 || c.ch != 1 || !window_grant(&j->out, c.bytes))
+		out_of_step();
+	arena_done(&a);
+}
+
+static void on_data(struct job *j, struct bytes params)
+{
 	struct stream_data d;
 	struct arena a;
 
-	if (id == LETTER_work_want || id == LETTER_work_have)
-		on_told(j, id, params);
-	if (id != LETTER_stream_data)
-		return;
 	arena_init(&a, 64 * KiB);
 	if (shape_read(&shape_stream_data, mp_over(params.p, params.n), LENIENT, &a, &d, NULL) ||
 		d.stream != 1 || d.ch != 0 || j->ended || !window_use(&j->window, d.data.n))
@@ -97,6 +104,18 @@ static void on_note(void *ctx, struct bytes method, struct bytes params)
 	if (j->coming.failed)
 		out_of_step();
 	arena_done(&a);
+}
+
+static void on_note(void *ctx, struct bytes method, struct bytes params)
+{
+	enum letter_id id = letter_by_method((const char *)method.p, method.n);
+
+	if (id == LETTER_work_want || id == LETTER_work_have)
+		on_told(ctx, id, params);
+	else if (id == LETTER_stream_data)
+		on_data(ctx, params);
+	else if (id == LETTER_stream_credit)
+		on_credit(ctx, params);
 }
 
 static void on_closed(void *ctx, const struct why *why UNUSED)
@@ -125,6 +144,7 @@ enum err job_open(struct job *j, struct why *why)
 	buf_init(&j->handed, COMING_MAX);
 	arena_init(&j->arena, 4 * MiB);
 	window_init(&j->window);
+	window_init(&j->out);
 	e = loop_new(&j->loop, why);
 	if (!e)
 		e = chan_open(j->loop, FD_LETTERS, FD_LETTERS, &nobody, j, &c, why);
@@ -182,6 +202,27 @@ enum err job_source(struct job *j, struct source *s, uint64_t max, struct why *w
 {
 	source_init(s, stream_next, j, max);
 	return source_hash(s, why);
+}
+
+enum err job_put(struct job *j, const void *p, size_t n, struct why *why)
+{
+	const uint8_t *from = p;
+
+	while (n > 0) {
+		size_t part = MIN(n, (size_t)CHUNK_BYTES);
+		struct stream_data d = { .stream = 1, .ch = 1, .data = { from, part } };
+		enum err e;
+
+		while (j->out.left < part)
+			loop_turn(j->loop, true);
+		must(window_use(&j->out, part));
+		e = rpc_note(j->rpc, &letter_kinds[LETTER_stream_data], &d, why);
+		if (e)
+			return e;
+		from += part;
+		n -= part;
+	}
+	return OK;
 }
 
 void job_tick(struct job *j, uint64_t done, const char *detail)

@@ -29,6 +29,7 @@ struct job {
 	struct window window;
 	struct buf coming, handed; /* arrived; given to the job */
 	bool ended; /* its end has come */
+	struct window out; /* of channel 1, which the job writes */
 	/* Other letters that a job is told, as they come. */
 	void (*told)(void *ctx, enum letter_id id, const void *body);
 	void *told_ctx;
@@ -49,6 +50,8 @@ enum err job_wait(struct job *j, struct why *why) MUST_CHECK;
 enum err job_read(struct job *j, void *obj, struct why *why) MUST_CHECK;
 /* The stream as a source with a digest. */
 enum err job_source(struct job *j, struct source *s, uint64_t max, struct why *why) MUST_CHECK;
+/* Bytes for channel 1; waits until they are granted. */
+enum err job_put(struct job *j, const void *p, size_t n, struct why *why) MUST_CHECK;
 /* Lets letters through and tells how far it is, at most ten times a second. */
 void job_tick(struct job *j, uint64_t done, const char *detail);
 /* From now on fn gets work.want and work.have, also those that have come already. */
@@ -65,13 +68,14 @@ enum err job_create(struct job *j, const char *name, int *ret_fd, struct why *wh
 void job_remove(struct job *j, const char *name);
 
 /* The jobs. Each fills its result, whose strings live in the job's arena. */
-enum err run_image(struct job *j, struct image_facts *ret, struct why *why) MUST_CHECK;
+enum err run_image(struct job *j, struct image_made *ret, struct why *why) MUST_CHECK;
 enum err run_inspect(struct job *j, struct image_facts *ret, struct why *why) MUST_CHECK;
 enum err run_seed(struct job *j, struct why *why) MUST_CHECK;
 enum err run_kernel(struct job *j, struct kernel_facts *ret, struct why *why) MUST_CHECK;
 enum err run_initramfs(struct job *j, struct why *why) MUST_CHECK;
 enum err run_fetch(struct job *j, struct work_fetched *ret, struct why *why) MUST_CHECK;
-enum err run_pull(struct job *j, struct image_facts *ret, struct why *why) MUST_CHECK;
+enum err run_export(struct job *j, struct work_exported *ret, struct why *why) MUST_CHECK;
+enum err run_pull(struct job *j, struct image_made *ret, struct why *why) MUST_CHECK;
 enum err run_registry(struct job *j, struct why *why) MUST_CHECK;
 enum err run_copy(struct job *j, struct work_copied *ret, struct why *why) MUST_CHECK;
 

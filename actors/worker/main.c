@@ -50,9 +50,11 @@ static void warm_up(void)
 }
 
 union result {
-	struct image_facts image;
+	struct image_made made;
+	struct image_facts facts;
 	struct kernel_facts kernel;
 	struct work_fetched fetched;
+	struct work_exported exported;
 	struct work_copied copied;
 };
 
@@ -60,9 +62,9 @@ static enum err run_kind(struct job *j, union result *r, struct why *why)
 {
 	switch ((int)j->kind) {
 	case LETTER_work_image:
-		return run_image(j, &r->image, why);
+		return run_image(j, &r->made, why);
 	case LETTER_work_inspect:
-		return run_inspect(j, &r->image, why);
+		return run_inspect(j, &r->facts, why);
 	case LETTER_work_seed:
 		return run_seed(j, why);
 	case LETTER_work_kernel:
@@ -71,8 +73,10 @@ static enum err run_kind(struct job *j, union result *r, struct why *why)
 		return run_initramfs(j, why);
 	case LETTER_work_fetch:
 		return run_fetch(j, &r->fetched, why);
+	case LETTER_work_export:
+		return run_export(j, &r->exported, why);
 	case LETTER_work_pull:
-		return run_pull(j, &r->image, why);
+		return run_pull(j, &r->made, why);
 	case LETTER_work_registry:
 		return run_registry(j, why);
 	default:

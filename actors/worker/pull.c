@@ -390,12 +390,13 @@ static enum err fill(struct image *im, void *ctx, struct why *why)
 	return e ? e : apply_all(im, p, layers, why);
 }
 
-enum err run_pull(struct job *j, struct image_facts *ret, struct why *why)
+enum err run_pull(struct job *j, struct image_made *ret, struct why *why)
 {
 	struct pull *p = calloc(1, sizeof(*p));
 	const char *wrong;
 	enum err e;
 
+	*ret = (struct image_made){ .kernel = NULL };
 	if (!p)
 		return fail(why, ERR_no_memory, "no memory for a pull");
 	p->job = j;
@@ -407,7 +408,7 @@ enum err run_pull(struct job *j, struct image_facts *ret, struct why *why)
 		e = fail_field(why, ERR_invalid_value, "reference", "%s", wrong);
 	job_listen(j, on_told, p);
 	if (!e)
-		e = image_make(j, &p->ask.image, fill, p, ret, why);
+		e = image_make(j, &p->ask.image, fill, p, &ret->facts, why);
 	j->told = NULL;
 	table_done(&p->blobs);
 	arena_done(&p->arena);

@@ -1,7 +1,7 @@
 /*
- * fuzz/unpack.c - archives of any kind go through the whole job: an image from a tar or a docker
- * archive, a kernel from a tar or a package. The first byte picks. Whatever they hold, an answer
- * comes, a good one has its files, and only with a root directory that can be read again.
+ * fuzz/unpack.c - archives of any kind go through the whole job: an image from a tar, a docker
+ * archive or a bundle, a kernel from a tar or a package. The first byte picks. Whatever they hold,
+ * an answer comes, and a good one has its files.
  *
  * A tar's header is only read when its checksum fits, so those are put right here first.
  */
@@ -47,16 +47,17 @@ static void image(struct bytes in, enum pack_kind format)
 		.content_max = 8 * MiB,
 		.files_max = 200,
 		.work_size = 2 * MiB };
-	struct image_facts facts;
+	struct image_made made;
 	struct job_rig r;
 	struct why why = { .code = OK };
 	enum err e;
 
 	job_rig_begin(&r, LETTER_work_image, &ask, in);
-	e = run_image(&r.job, &facts, &why);
+	e = run_image(&r.job, &made, &why);
 	must(e == OK || (why.code == e && why.text[0]));
 	if (e == OK) {
-		must(facts.home[0] == '/' && facts.os[0] && facts.files <= 200);
+		must(made.facts.home[0] == '/' && made.facts.os[0]);
+		must(format == pack_kind_bundle || made.facts.files <= 200);
 		has("root.ext4");
 		has("work.ext4");
 	}
@@ -101,10 +102,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	memcpy(copy, p, n);
 	put_sums_right(copy + 1, n - 1);
 	in = (struct bytes){ copy + 1, n - 1 };
-	if (copy[0] % 3 == 2)
+	if (copy[0] % 4 == 2)
 		kernel(in);
 	else
-		image(in, copy[0] % 3 ? pack_kind_archive : pack_kind_auto);
+		image(in, copy[0] % 4 == 3 ? pack_kind_bundle :
+			  copy[0] % 4      ? pack_kind_archive :
+					     pack_kind_auto);
 	free(copy);
 	return 0;
 }

@@ -285,6 +285,7 @@ static void on_result(struct request *r, const void *body)
 		ledger_add(r, vm);
 		break;
 	case LETTER_image_import:
+	case LETTER_image_export:
 	case LETTER_kernel_import:
 		op_begun(r->c, import->op, "");
 		open_stream(r, import->stream);

@@ -204,6 +204,8 @@ static void ask_image(struct client *c)
 	q.replace = sim_chance(c->sim, 600);
 	if (sim_chance(c->sim, 700))
 		client_ask(c, LETTER_image_import, &q);
+	else if (sim_chance(c->sim, 400))
+		client_ask(c, LETTER_image_export, &only);
 	else
 		client_ask(c, sim_chance(c->sim, 500) ? LETTER_image_delete : LETTER_image_show,
 			&only);

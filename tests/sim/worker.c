@@ -72,15 +72,42 @@ static bool copy_file(struct worker *k)
 	return n && make(k, k->to, n->size);
 }
 
+/* As much as may be written without a grant, or less. */
+static uint64_t write_bundle(struct worker *k)
+{
+	static const uint8_t bytes[CHUNK_BYTES];
+	uint64_t n = sim_roll(k->sim, WINDOW_BYTES + 1), left = n;
+	struct why why;
+
+	while (left > 0) {
+		struct stream_data d = { 1, 1, { bytes, (size_t)MIN(left, sizeof(bytes)) } };
+
+		must(rpc_note(k->rpc, &letter_kinds[LETTER_stream_data], &d, &why) == OK);
+		left -= d.data.n;
+	}
+	return n;
+}
+
 static void do_job(struct worker *k)
 {
 	static const char *const services[] = { "sshd:22", "web:80" };
-	struct image_facts image = { .size = GiB, .used = 200 * MiB, .files = 9000,
-		.init = init_kind_systemd, .os = "Simulated", .home = "/root", .digest = DIGEST,
-		.config.services = { (const char **)(uintptr_t)services,
-			(uint32_t)sim_roll(k->sim, 3) } };
-	struct kernel_facts kernel = { .release = "6.1.0", .arch = "x86_64", .size = 30 * MiB,
-		.pvh = true, .digest = DIGEST, .agent = "none" };
+	struct image_facts image = { .size = GiB,
+		.used = 200 * MiB,
+		.files = 9000,
+		.init = init_kind_systemd,
+		.os = "Simulated",
+		.home = "/root",
+		.digest = DIGEST,
+		.config.services = {
+			(const char **)(uintptr_t)services, (uint32_t)sim_roll(k->sim, 3) } };
+	struct image_made made = { .facts = image };
+	struct work_exported exported = { 0 };
+	struct kernel_facts kernel = { .release = "6.1.0",
+		.arch = "x86_64",
+		.size = 30 * MiB,
+		.pvh = true,
+		.digest = DIGEST,
+		.agent = "none" };
 	struct work_fetched fetched = { "linux.deb", 60 * MiB, "linux-image" };
 	struct work_copied copied = { MiB };
 	struct nothing none;
@@ -113,6 +140,10 @@ static void do_job(struct worker *k)
 	case LETTER_work_fetch:
 		good = make(k, fetched.file, fetched.size);
 		break;
+	case LETTER_work_export:
+		exported.bytes = write_bundle(k);
+		good = true;
+		break;
 	default:
 		good = copy_file(k);
 		break;
@@ -122,8 +153,11 @@ static void do_job(struct worker *k)
 	if (!good)
 		refuse_job(k, "cannot write: no space left on device");
 	else
-		answer_job(k, letter_kinds[k->kind].out == &shape_image_facts ?
+		answer_job(k, letter_kinds[k->kind].out == &shape_image_made ?
+				      (const void *)&made :
+			      letter_kinds[k->kind].out == &shape_image_facts ?
 				      (const void *)&image :
+			      k->kind == LETTER_work_export ? (const void *)&exported :
 			      k->kind == LETTER_work_kernel ? (const void *)&kernel :
 			      k->kind == LETTER_work_fetch  ? (const void *)&fetched :
 			      k->kind == LETTER_work_copy   ? (const void *)&copied :
@@ -133,9 +167,12 @@ static void do_job(struct worker *k)
 static void be_rude(struct worker *k)
 {
 	struct stream_credit much = { 1, 2, 1000 };
+	struct stream_data nothing = { 1, 1, { (const uint8_t *)"", 0 } };
 	struct why why;
 
-	if (sim_chance(k->sim, 400))
+	if (sim_chance(k->sim, 200))
+		must(rpc_note(k->rpc, &letter_kinds[LETTER_stream_data], &nothing, &why) == OK);
+	else if (sim_chance(k->sim, 400))
 		must(rpc_note(k->rpc, &letter_kinds[LETTER_stream_credit], &much, &why) == OK);
 	else if (sim_chance(k->sim, 500))
 		rpc_answer_packed(k->rpc, k->msgid, (struct bytes){ (const uint8_t *)"\x07", 1 });
@@ -266,6 +303,7 @@ static bool read_job(struct worker *k, struct bytes params)
 		struct work_kernel kernel;
 		struct work_initramfs initramfs;
 		struct work_fetch fetch;
+		struct work_export export;
 		struct work_copy copy;
 		struct work_pull pull;
 		struct work_registry registry;
@@ -340,7 +378,8 @@ static void on_note(void *ctx, struct bytes method, struct bytes params)
 	struct stream_data d;
 	struct why why;
 
-	if (on_talk(k, id, params))
+	if (on_talk(k, id, params) ||
+		(id == LETTER_stream_credit && k->kind == LETTER_work_export))
 		return;
 	if (id != LETTER_stream_data || shape_read(&shape_stream_data, mp_over(params.p, params.n),
 						STRICT, &a, &d, &why))

@@ -16,6 +16,14 @@
 #define SSH_KEY \
 	"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7HvqvdSnEFjnNXV/fDDllER2Kvy4kcQR61iWEz5j0e"
 
+#define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define BUNDLE_FILE(role) "{\"role\":\"" role "\",\"size\":4096,\"digest\":\"" DIGEST "\"}"
+#define BUNDLE \
+	"{\"version\":1,\"arch\":\"amd64\",\"image\":{\"name\":\"a\",\"created\":1," \
+	"\"facts\":{\"size\":4096,\"used\":0,\"files\":1,\"init\":\"none\",\"os\":\"T\"," \
+	"\"home\":\"/\",\"uid\":0,\"gid\":0,\"digest\":\"" DIGEST "\",\"config\":{}}}," \
+	"\"files\":[" BUNDLE_FILE("root") "," BUNDLE_FILE("work") "]}"
+
 enum { EACH = 4 };
 
 struct out {
@@ -231,6 +239,11 @@ static void archives(struct out *o)
 	tar_text(&layer, "etc/.wh.passwd", "");
 	tar_text(&layer, "home/.wh..wh..opq", "");
 	tar_text(&layer, "home/file", "text");
+	t.head = 3;
+	tar_text(&t, "banger-image.json", BUNDLE);
+	tar_text(&t, "root.ext4", "no file system");
+	tar_end(o, &t);
+
 	t.head = 1;
 	tar_text(&t, "manifest.json", manifest);
 	tar_text(&t, "a.json", config);
@@ -274,10 +287,11 @@ static void files(struct out *o)
 		{ "qmp", "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, "
 			 "\"reason\": \"guest-reset\"}}" },
 		{ "qmp", "{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true}}" },
-		{ "manifest", "5sshd:22, opencode:4096" },
-		{ "manifest", "0[{\"Config\":\"a.json\",\"RepoTags\":[\"a:1\"],"
+		{ "manifest", "6sshd:22, opencode:4096" },
+		{ "manifest", "0" BUNDLE },
+		{ "manifest", "1[{\"Config\":\"a.json\",\"RepoTags\":[\"a:1\"],"
 			      "\"Layers\":[\"a/layer.tar\"]}]" },
-		{ "manifest", "4{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{"
+		{ "manifest", "5{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{"
 			      "\"Env\":[\"A=b\"],\"Cmd\":[\"sh\"],\"User\":\"1:2\"}}" },
 		{ "etc", "me:staff\377me:x:1000:1000::/home/me:/bin/sh\n\377staff:x:50:me\n" },
 		{ "etc", "ID=debian\nPRETTY_NAME=\"Debian \\\"12\\\"\"\n" },

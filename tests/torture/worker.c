@@ -190,17 +190,17 @@ static void image(void)
 		.files_max = 100,
 		.user = "me",
 		.work_size = 4 * MiB };
-	struct image_facts facts;
+	struct image_made is;
 	struct why why = { .code = OK };
 	struct job_rig w;
 	enum err e;
 
 	work_begin(&w, LETTER_work_image, &ask, &tree_tar);
-	e = run_image(&w.job, &facts, &why);
+	e = run_image(&w.job, &is, &why);
 	if (e == OK) {
-		torture_must(strcmp(facts.os, "Small") == 0 && facts.uid == 7);
-		torture_must(strcmp(facts.home, "/home/me") == 0);
-		torture_must(facts.init == init_kind_other);
+		torture_must(strcmp(is.facts.os, "Small") == 0 && is.facts.uid == 7);
+		torture_must(strcmp(is.facts.home, "/home/me") == 0);
+		torture_must(is.facts.init == init_kind_other);
 	}
 	work_end(&w, e, &why, &made);
 }

@@ -1,0 +1,12 @@
+/*
+ * cli/bundle.h - `image pull file:PATH`, a part of image pull.
+ */
+#ifndef CLI_BUNDLE_H
+#define CLI_BUNDLE_H
+
+#include "cli/cli.h"
+
+bool is_file_url(const char *s); /* file:PATH or file:///PATH */
+int pull_file(struct cli *c);
+
+#endif

@@ -1,0 +1,146 @@
+/*
+ * cmd_image_bundle.c - images as files: export, and the way back, `image pull file:PATH`.
+ */
+#include "base/text.h"
+#include "cli/bundle.h"
+#include "cli/export.h"
+#include "cli/import.h"
+#include "cli/json.h"
+#include "cli/link.h"
+#include "cli/report.h"
+
+#define BUNDLE_END ".tar.zst"
+
+static const struct flag export_flags[] = {
+	{ .name = "force", .letter = 'f', .doc = "replace FILE when it is there" },
+	{ .name = NULL },
+};
+
+/* Names may have what a file's name in this directory cannot. */
+static void usual_target(char *out, size_t size, const char *name)
+{
+	snprintf(out, size, "%s" BUNDLE_END, name);
+	for (char *s = out; *s; s++)
+		if (*s == '/' || *s == ':' || *s == '@')
+			*s = '_';
+}
+
+static int export(struct cli *c)
+{
+	char usual[160];
+	struct exporting ex = { .c = c, .image = c->args[0], .force = flag_on(c, "force") };
+	struct why why;
+	int code;
+
+	if (type_ok(&type_image_name, "name", c->args[0], &why))
+		return report_usage(c, &why);
+	usual_target(usual, sizeof(usual), c->args[0]);
+	ex.target = c->args_n > 1 ? c->args[1] : usual;
+	code = export_image(&ex);
+	if (!code && !str_eq(ex.target, "-"))
+		printf("%s\n", ex.target);
+	return code;
+}
+
+const struct command cmd_image_export = {
+	.words = "image export",
+	.args = "NAME [FILE]",
+	.least = 1,
+	.most = 2,
+	.offer = OFFER_IMAGES,
+	.flags = export_flags,
+	.doc = "write an image to a file, as a bundle",
+	.more = "FILE is NAME" BUNDLE_END " in this directory when absent; - is standard output. "
+		"A bundle is a tar\nwith a manifest of digests; `banger image pull file:FILE` "
+		"and `banger image import` take it.\nA registered image is promoted first.",
+	.example = "banger image export debian\n"
+		   "banger image export app - | ssh host banger image import app -",
+	.run = export,
+};
+
+/* ---- the way back ---- */
+
+bool is_file_url(const char *s)
+{
+	return strncmp(s, "file:", 5) == 0;
+}
+
+/* file:///a, file:/a, file:a; "" when it names another host. */
+static const char *path_of(const char *url)
+{
+	const char *path = url + 5;
+
+	if (path[0] != '/' || path[1] != '/')
+		return path;
+	if (strncmp(path + 2, "localhost/", 10) == 0)
+		return path + 11;
+	return path[2] == '/' ? path + 2 : "";
+}
+
+/* web.tar.zst is web, when nobody says otherwise. */
+static char *usual_name(struct cli *c, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	size_t n = strlen(base), end = strlen(BUNDLE_END);
+
+	if (n > end && str_eq(base + n - end, BUNDLE_END))
+		n -= end;
+	return arena_strn(&c->mem, base, n);
+}
+
+static int print_image(struct cli *c, const char *name)
+{
+	struct image_only which = { name };
+	struct image_info info;
+	struct why why;
+
+	if (!c->json) {
+		printf("%s\n", name);
+		return EXIT_DONE;
+	}
+	if (ask(c, LETTER_image_show, &which, &info, &why))
+		return report(c, &why);
+	print_document(c, &shape_image_info, &info);
+	return EXIT_DONE;
+}
+
+/* What has to do with a network is not asked for in vain. */
+static enum err check_flags(const struct cli *c, struct why *why)
+{
+	static const char *const others[] = { "insecure", "ca", "anonymous" };
+
+	for (size_t i = 0; i < COUNT(others); i++)
+		if (flag_given(c, others[i])->set)
+			return fail_field(why, ERR_invalid_value, others[i],
+				"--%s is for images of a registry", others[i]);
+	return OK;
+}
+
+int pull_file(struct cli *c)
+{
+	const char *path = path_of(c->args[0]);
+	struct image_import body = { .format = pack_kind_bundle, .has_format = true };
+	struct import in = { .c = c, .letter = LETTER_image_import, .body = &body,
+		.source = path };
+	struct why why;
+	enum err e = check_flags(c, &why);
+	int code;
+
+	if (!e)
+		e = flags_fill(c, &shape_image_import, &body, &why);
+	if (!e && !path[0]) {
+		e = fail(&why, ERR_invalid_value, "'%.200s' names no file of this host",
+			c->args[0]);
+		fail_hint(&why, "file:PATH, or file:///PATH from the root");
+	}
+	if (!e && !body.name)
+		body.name = usual_name(c, path);
+	if (!e && (!body.name || type_ok(&type_image_name, "name", body.name, &why))) {
+		e = fail(&why, ERR_invalid_value, "'%.200s' does not tell the image's name", path);
+		fail_hint(&why, "--name NAME does");
+	}
+	if (e)
+		return report_usage(c, &why);
+	code = import(&in);
+	return code ? code : print_image(c, body.name);
+}

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Images as files: export, pull file:, and what comes of files that are not as they should be."""
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
+import live  # noqa: E402
+
+
+def disks(house, name):
+    """The image's directory, and the digest of each of its files with its length and holes."""
+    at = house.state / "image" / house.json("image", "show", name)["id"]
+    found = {}
+    for path in sorted(at.iterdir()):
+        with open(path, "rb") as f:
+            end = f.seek(0, os.SEEK_END)
+            sums, off = hashlib.sha256(), 0
+            while off < end:
+                try:
+                    off = os.lseek(f.fileno(), off, os.SEEK_DATA)
+                except OSError:
+                    break
+                hole = os.lseek(f.fileno(), off, os.SEEK_HOLE)
+                while off < hole:
+                    block = os.pread(f.fileno(), 4096, off)
+                    if block.strip(b"\0"):
+                        sums.update(off.to_bytes(8, "little") + block)
+                    off += 4096
+            kind = path.name.split("-")[0].split(".")[0]
+            found[kind] = (path, end, sums.hexdigest())
+    return found
+
+
+def make(house, word, *flags):
+    tree = house.dir / f"tree-{word}"
+    live.busybox_tree(tree)
+    (tree / "word").write_text(word)
+    house.ok("image", "import", "--size", "256M", *flags, word, str(tree))
+
+
+def images(house):
+    return sorted(p.name for p in (house.state / "image").iterdir())
+
+
+def round_trip(house):
+    """an image that was exported and pulled again is the same, and boots"""
+    make(house, "there", "--kernel", "debian")
+    out = house.dir / "there.tar.zst"
+    assert house.ok("image", "export", "there", cwd=house.dir).decode().strip() == out.name
+    assert house.fails("image", "export", "there", str(out))["code"] == "exists"
+    before = out.read_bytes()
+    house.ok("image", "export", "--force", "there", str(out))
+    assert out.read_bytes() == before, "the same image, and another bundle"
+    assert len(before) < 8 << 20, len(before)
+    was = disks(house, "there")
+    for name, url in (("again", f"file:{out}"), ("third", f"file://{out}")):
+        house.ok("image", "pull", "--name", name, url)
+        now = disks(house, name)
+        assert {k: v[1:] for k, v in was.items()} == {k: v[1:] for k, v in now.items()}
+        for path, _, _ in now.values():
+            subprocess.run(["e2fsck", "-fn", path], check=True, capture_output=True,
+                           timeout=live.PATIENCE)
+            assert path.stat().st_blocks * 512 < 64 << 20, path
+    a, b = (house.json("image", "show", name) for name in ("there", "again"))
+    for info in (a, b):
+        for key in ("name", "id", "created"):
+            del info[key]
+        del info["facts"]["used"]
+    assert a == b, (a, b)
+    house.create("m", image="again")
+    assert house.sh("m", "cat /word") == "there"
+
+
+def whole_debian(house):
+    """a Debian image round trip through a pipe: ext4 as it was, sparse, and read by tar"""
+    out = house.dir / "debian.tar.zst"
+    house.ok("image", "export", "debian", str(out))
+    tar = subprocess.run(["tar", "--zstd", "-xOf", out, "banger-image.json"], check=True,
+                         capture_output=True, timeout=live.PATIENCE).stdout
+    told = json.loads(tar)
+    assert told["version"] == 1 and [f["role"] for f in told["files"]] == ["root", "work"], told
+    with open(out, "rb") as f:
+        house.ok("image", "import", "piped", "-", stdin=f)
+    was, now = disks(house, "debian"), disks(house, "piped")
+    assert {k: v[1:] for k, v in was.items()} == {k: v[1:] for k, v in now.items()}
+
+
+def config_kept(house):
+    """services and the kernel's name are kept; flags of the import win"""
+    make(house, "web", "--service", "web:80", "--kernel", "nowhere")
+    house.ok("image", "export", "web", cwd=house.dir)
+    house.ok("image", "pull", "--name", "same", f"file:{house.dir}/web.tar.zst")
+    info = house.json("image", "show", "same")
+    assert info["kernel"] == "nowhere" and info["facts"]["config"]["services"] == ["web:80"], info
+    house.ok("image", "import", "--service", "x:1", "--kernel", "debian", "other",
+             str(house.dir / "web.tar.zst"))
+    info = house.json("image", "show", "other")
+    assert info["kernel"] == "debian" and info["facts"]["config"]["services"] == ["x:1"], info
+    for flag in ("--size=512M", "--user=me"):
+        error = house.fails("image", "import", flag, "no", str(house.dir / "web.tar.zst"))
+        assert error["code"] == "unsupported", error
+    error = house.fails("image", "pull", f"file:{house.dir}/web.tar.zst")
+    assert error["code"] == "exists", error
+    house.ok("image", "pull", "--replace", f"file:{house.dir}/web.tar.zst")
+
+
+def damaged(house):
+    """bundles that are cut, changed or not bundles are refused and leave nothing"""
+    make(house, "a")
+    house.ok("image", "export", "a", cwd=house.dir)
+    whole = (house.dir / "a.tar.zst").read_bytes()
+    before = images(house)
+    middle = len(whole) // 2
+    changed = bytearray(whole)
+    changed[middle] ^= 0xff
+    tar = subprocess.run(["zstd", "-dc"], input=whole, check=True, capture_output=True,
+                         timeout=live.PATIENCE).stdout
+    at = tar.index(b'"version": 1')
+    cases = {"empty": b"", "cut": whole[:middle], "changed": bytes(changed),
+             "late": tar[:at] + b'"version": 9' + tar[at + 12:], "random": os.urandom(5000)}
+    for name, data in cases.items():
+        (house.dir / name).write_bytes(data)
+        error = house.fails("image", "pull", f"file:{house.dir / name}")
+        assert error["code"] not in ("internal", "timeout") and error["message"], (name, error)
+        if name == "late":
+            assert error["code"] == "unsupported" and "version 9" in error["message"], error
+        assert images(house) == before, name
+    assert house.fails("image", "pull", f"file:{house.dir}/nosuch.tar.zst")
+    house.fails("image", "pull", "file://elsewhere/a.tar.zst", code=2)
+
+
+def refused(house):
+    """what cannot be exported is told, and no file is there then"""
+    house.fails("image", "export", "nosuch", str(house.dir / "x"))
+    house.fails("image", "export", "debian", str(house.dir / "no/where"))
+    house.fails("image", "export", "debian", str(house.dir))
+    at = next((house.state / "image").iterdir()) / "root.ext4"
+    kept = house.dir / "kept.ext4"
+    subprocess.run(["cp", "--sparse=always", at, kept], check=True, timeout=live.PATIENCE)
+    house.ok("image", "register", "mine", str(kept))
+    error = house.fails("image", "export", "mine", str(house.dir / "x"))
+    assert error["code"] == "conflict" and "promote" in error["hint"], error
+    assert not (house.dir / "x").exists() and not list(house.dir.glob("*banger-*"))
+
+
+def interrupted(house):
+    """Ctrl-C, a full reader and the daemon's end leave no file, and no worker"""
+    out = house.dir / "x.tar.zst"
+    for case in ("ctrl-c", "daemon"):
+        events = house.events()
+        child = house.popen("image", "export", "debian", str(out))
+        events.await_event(stage="export", state="begun")
+        if case == "ctrl-c":
+            child.send_signal(signal.SIGINT)
+        else:
+            house.kill_daemon()
+        _, err = child.communicate(timeout=live.PATIENCE)
+        assert child.returncode == 130 if case == "ctrl-c" else child.returncode, err
+        house.ok("image", "list")
+        assert not list(house.dir.glob("*.tar.zst*")), case
+        assert len(images(house)) == 1, images(house)
+        assert not [n for n in live.processes_of(house.dir).values() if n != "bangerd"]
+    read, write = os.pipe()
+    events = house.events()
+    child = house.popen("image", "export", "debian", "-", stdout=write)
+    os.close(write)
+    os.read(read, 4096)
+    os.close(read)
+    child.communicate(timeout=live.PATIENCE)
+    assert child.returncode == 128 + signal.SIGPIPE, child.returncode
+    next(e for e in events if e.get("state") in ("cancelled", "failed", "done") and
+         "stage" not in e)
+
+
+if __name__ == "__main__":
+    live.main([round_trip, whole_debian, config_kept, damaged, refused, interrupted])
