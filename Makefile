@@ -128,6 +128,9 @@ PROGRAMS := $(BIN)/banger $(BIN)/bangerd $(BIN)/banger-helper $(BIN)/banger-work
 .PHONY: all FORCE
 all: $(PROGRAMS)
 
+# It is in there byte for byte.
+$(O)/obj/runtime/conf/catalog.o: images/catalog.yaml
+
 $(BIN)/banger: $(CLI_OBJS)
 	@mkdir -p $(BIN)
 	$(call say,LINK,$@)

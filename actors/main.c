@@ -18,6 +18,7 @@
 #include "base/build.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "conf/catalog.h"
 #include "sys/beneath.h"
 #include "sys/notify.h"
 #include "sys/service.h"
@@ -31,6 +32,7 @@ enum { SCHEMA = 1 };
 struct daemon {
 	struct env env;
 	struct conf conf;
+	struct conf_catalog catalog;
 	struct place state, runtime;
 	struct loop *loop;
 	struct world *world;
@@ -208,6 +210,8 @@ static enum err find_places(struct daemon *d, struct why *why)
 		e = place_make(&d->runtime, why);
 	if (!e)
 		e = conf_load(&d->conf, why);
+	if (!e)
+		e = catalog_load(&d->catalog, d->conf.v.catalog, why);
 	return e;
 }
 
@@ -244,6 +248,7 @@ static enum err open_all(struct daemon *d, struct why *why)
 		find_helper(d);
 	d->env = (struct env){ .world = d->world,
 		.config = &d->conf.v,
+		.catalog = &d->catalog.v,
 		.mode = d->system ? mode_system : mode_user,
 		.listener = d->listener_fd,
 		.state_dir = d->state.path,
@@ -271,6 +276,7 @@ static void close_all(struct daemon *d)
 	sigwatch_stop(&d->interrupt);
 	world_linux_free(d->world);
 	loop_free(d->loop);
+	catalog_done(&d->catalog);
 	conf_done(&d->conf);
 }
 

@@ -51,6 +51,7 @@ static const struct route routes[] = {
 	R(image_promote, IMAGE_BIT, GATE_BIT),
 	R(image_prune, IMAGE_BIT, GATE_BIT),
 	R(image_pull, IMAGE_BIT, GATE_BIT),
+	R(image_catalog, IMAGE_BIT, GATE_BIT),
 	R(image_export, IMAGE_BIT, GATE_BIT),
 	R(image_delete, IMAGE_BIT, GATE_BIT),
 	R(kernel_list, KERNEL_BIT, GATE_BIT),

@@ -44,6 +44,7 @@ enum { ID_MARK_IMAGE = 1, ID_MARK_KERNEL = 2, ID_MARK_VM = 3, ID_MARK_BITS = 2 }
 struct env {
 	struct world *world;
 	const struct config *config;
+	const struct catalog *catalog;
 	enum mode mode;
 	int listener; /* a listening socket that was handed over, or -1 */
 	const char *state_dir, *runtime_dir; /* absolute */

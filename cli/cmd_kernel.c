@@ -105,6 +105,7 @@ const struct command cmd_kernel_show = {
 
 static const struct flag pull_flags[] = {
 	{ .name = "replace", .doc = "pull again when it is there" },
+	{ .name = "offline", .doc = "fetch nothing: what is not here is refused" },
 	{ .name = "default", .field = "make_default", .doc = "machines use it when none is named" },
 	{ .name = NULL },
 };

@@ -27,6 +27,7 @@
 		.doc = "nat or none" },                                                           \
 	{ .name = "layer", .type = &type_layer, .value = "NAME", .offer = OFFER_WORDS,            \
 		.doc = "how writes are kept: auto, qcow2, reflink, copy or dm" },                 \
+	{ .name = "offline", .doc = "fetch nothing: image and kernel must be here" },             \
 	{ .name = "no-services", .doc = "do not wait for the image's required services" },       \
 	{ .name = "force", .doc = "also when the host seems to have too little room" }
 

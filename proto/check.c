@@ -103,6 +103,34 @@ const char *check_digest(const char *s, size_t n)
 	return "must be sha256: and 64 lower-case hex digits";
 }
 
+const char *check_sha256(const char *s, size_t n)
+{
+	if (n == 64 && strspn(s, "0123456789abcdef") == 64)
+		return NULL;
+	return "must be 64 lower-case hex digits";
+}
+
+/* What is behind the host is the server's affair; a password is in no file of ours. */
+const char *check_bundle_url(const char *s, size_t n)
+{
+	static const char https[] = "https://", file[] = "file:///";
+	size_t head = sizeof(https) - 1, host;
+
+	for (size_t i = 0; i < n; i++)
+		if (s[i] <= ' ' || s[i] > '~')
+			return "must be ASCII without spaces; %20 is one";
+	if (n > sizeof(file) - 1 && strncmp(s, file, sizeof(file) - 1) == 0)
+		return NULL;
+	if (n <= head || strncmp(s, https, head) != 0)
+		return "must begin with https:// or file:///";
+	host = strcspn(s + head, "/?#");
+	if (memchr(s + head, '@', host))
+		return "must not hold a user or password";
+	if (host == 0 || s[head + host] != '/' || head + host + 1 == n)
+		return "must be https://HOST/PATH";
+	return NULL;
+}
+
 const char *check_user(const char *s, size_t n)
 {
 	const char *colon = memchr(s, ':', n);

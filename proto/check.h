@@ -10,7 +10,7 @@
 type_check check_env, check_abs_path, check_rel_path, check_vm_id, check_vm_name, check_vm_ref,
 	check_image_name, check_kernel_name, check_digest, check_user, check_term, check_signal,
 	check_cidr, check_subnet, check_mac, check_ipv4, check_publish, check_ssh_key, check_local,
-	check_service, check_reference; /* the last: reference.c */
+	check_service, check_sha256, check_bundle_url, check_reference; /* the last: reference.c */
 /* check_priv.c: what root acts on */
 type_check check_printable, check_disk_id, check_bridge_name, check_tap_name, check_resolver,
 	check_loop_dev, check_dm_name, check_dm_dev, check_dm_target, check_any_loop_dev,

@@ -6,6 +6,7 @@
  */
 #include "actors/image/image.h"
 
+#include "actors/shared/catalog.h"
 #include "base/text.h"
 
 enum { LISTED_MAX = 200, LISTED_BYTES = 786432 };
@@ -147,7 +148,12 @@ static const struct shelf_kind kind = {
 
 enum err image_not_found(struct shelf *s, const char *name, struct why *why)
 {
+	const char *near = catalog_image_near(s->env->catalog, name);
+
 	fail_field(why, ERR_not_found, "image", "no image '%s'", name);
+	if (near && !str_eq(near, name))
+		return fail_hint(why,
+			"the catalog has '%s'; `banger image list` shows what is here", near);
 	if (s->env->config->default_image && str_eq(name, s->env->config->default_image))
 		return fail_hint(why,
 			"it is the default image: `make demo` makes it, or `banger image import %s "
@@ -247,6 +253,13 @@ static void on_list(void *state, const struct letter *l, const void *body)
 		listed.images.n++;
 	}
 	answer(s->me, l->reply, &listed);
+}
+
+static void on_catalog(void *state, const struct letter *l, const void *body UNUSED)
+{
+	struct shelf *s = state;
+
+	answer(s->me, l->reply, s->env->catalog);
 }
 
 static void on_show(void *state, const struct letter *l, const void *body)
@@ -396,6 +409,7 @@ static void image_verify(const void *state)
 static const struct handler handlers[] = {
 	{ LETTER_image_list, on_list },
 	{ LETTER_image_show, on_show },
+	{ LETTER_image_catalog, on_catalog },
 	{ LETTER_image_import, image_on_import },
 	{ LETTER_image_pull, image_on_pull },
 	{ LETTER_image_register, image_on_register },

@@ -30,7 +30,7 @@ static void hand_out(struct kernels *s, struct kernel *k, const char *vm, struct
 
 /* What is under way, or now begins, that will give the machine its kernel. */
 static struct kernel_making *awaited(
-	struct kernels *s, struct kernel *k, const char *name, struct why *why)
+	struct kernels *s, struct kernel *k, const char *name, bool offline, struct why *why)
 {
 	struct kernel_making *p = k ? k->renewal : NULL;
 	struct making *m = k ? NULL : making_by_name(&s->shelf.makings, name);
@@ -41,8 +41,12 @@ static struct kernel_making *awaited(
 		return p;
 	if (k)
 		return kernel_renewal_begin(s, k, &p, why) ? NULL : p;
-	if (!kernel_catalog(name)) {
+	if (!kernel_catalog(s, name)) {
 		kernel_not_found(s, name, why);
+		return NULL;
+	}
+	if (offline) {
+		kernel_offline(name, why);
 		return NULL;
 	}
 	return kernel_pull_begin(s, name, 0, false, false, &p, why) ? NULL : p;
@@ -62,12 +66,12 @@ static const char *usual_name(const struct kernels *s)
 {
 	const char *name = kernel_default_name(s);
 
-	return name || s->shelf.by_name.count ? name : kernel_catalog_first();
+	return name || s->shelf.by_name.count ? name : kernel_catalog_first(s);
 }
 
-void kernel_hold(
-	struct kernels *s, const char *id, const char *asked, const char *vm, struct reply_to reply)
+void kernel_hold(struct kernels *s, const struct kernel_hold *q, struct reply_to reply)
 {
+	const char *id = q->id, *asked = q->kernel, *vm = q->vm;
 	const char *name = asked || id ? asked : usual_name(s);
 	char agent[AGENT_WORD_BYTES];
 	struct kernel_wait *w = NULL;
@@ -89,7 +93,7 @@ void kernel_hold(
 		hand_out(s, k, vm, reply);
 		return;
 	}
-	p = awaited(s, k, name, &why);
+	p = awaited(s, k, name, q->offline, &why);
 	if (p)
 		w = kernel_wait_add(&p->waits, reply, 0, vm, name, &why);
 	if (w)
@@ -104,7 +108,7 @@ void kernel_on_hold(void *state, const struct letter *l, const void *body)
 	struct kernels *s = state;
 
 	if (!waiting_took(&s->shelf.waiting, l, kernel_on_hold))
-		kernel_hold(s, q->id, q->kernel, q->vm, l->reply);
+		kernel_hold(s, q, l->reply);
 }
 
 void kernel_on_drop(void *state, const struct letter *l, const void *body)

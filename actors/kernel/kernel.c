@@ -148,7 +148,7 @@ enum err kernel_not_found(struct kernels *s, const char *name, struct why *why)
 				"`banger kernel pull debian`, or `banger kernel import NAME FILE`");
 	}
 	fail_field(why, ERR_not_found, "kernel", "no kernel '%s'", name);
-	if (kernel_catalog(name))
+	if (kernel_catalog(s, name))
 		return fail_hint(why, "`banger kernel pull %s` fetches it", name);
 	return fail_hint(why,
 		"`banger kernel list` shows what is there; `banger kernel import %s "

@@ -78,8 +78,11 @@ bool kernel_waits_drop(
 
 /* make.c */
 letter_fn kernel_on_import, kernel_on_pull;
-const char *kernel_catalog(const char *name); /* the package; NULL when it is not in there */
-const char *kernel_catalog_first(void); /* what a host without kernels gets */
+/* The package; NULL when the catalog has no such kernel. */
+const char *kernel_catalog(const struct kernels *s, const char *name);
+/* What a host without kernels gets; NULL: nothing. */
+const char *kernel_catalog_first(const struct kernels *s);
+enum err kernel_offline(const char *name, struct why *why);
 /* Begins a pull for whom `waits` will be filled with by the caller. */
 enum err kernel_pull_begin(struct kernels *s, const char *name, uint64_t client, bool replace,
 	bool make_default, struct kernel_making **ret, struct why *why) MUST_CHECK;
@@ -95,8 +98,7 @@ enum err kernel_renewal_begin(struct kernels *s, struct kernel *k, struct kernel
 /* hold.c */
 letter_fn kernel_on_hold, kernel_on_drop;
 /* id: that one, whatever its name; else by name, or (NULL) the default. */
-void kernel_hold(
-	struct kernels *s, const char *id, const char *name, const char *vm, struct reply_to reply);
+void kernel_hold(struct kernels *s, const struct kernel_hold *q, struct reply_to reply);
 
 /* setting.c */
 letter_fn kernel_on_default;

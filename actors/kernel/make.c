@@ -5,34 +5,33 @@
  * this build's agent. The kernel is visible when the operation has ended well, not before.
  */
 #include "actors/kernel/kernel.h"
+#include "actors/shared/catalog.h"
 #include "base/text.h"
 
 #define CONTENT_MAX (8 * GiB)
 
 /* ---- state ---- */
 
-/* The built-in catalog: Debian packages that follow the distribution's newest kernel. */
-static const struct {
-	const char *name, *package;
-} catalog[] = {
-#if defined(__aarch64__)
-	{ "debian", "linux-image-cloud-arm64" },
-#else
-	{ "debian", "linux-image-cloud-amd64" },
-#endif
-};
-
-const char *kernel_catalog(const char *name)
+const char *kernel_catalog(const struct kernels *s, const char *name)
 {
-	for (size_t i = 0; i < COUNT(catalog); i++)
-		if (str_eq(catalog[i].name, name))
-			return catalog[i].package;
-	return NULL;
+	const struct catalog_kernel *k = catalog_kernel_of(s->shelf.env->catalog, name);
+
+	return k ? k->package : NULL;
 }
 
-const char *kernel_catalog_first(void)
+const char *kernel_catalog_first(const struct kernels *s)
 {
-	return catalog[0].name;
+	const struct catalog *c = s->shelf.env->catalog;
+
+	return c->kernels.n > 0 ? c->kernels.v[0].name : NULL;
+}
+
+enum err kernel_offline(const char *name, struct why *why)
+{
+	fail_field(why, ERR_not_found, "kernel",
+		"kernel '%s' is not here, and nothing may be fetched (offline)", name);
+	return fail_hint(why, "`banger kernel pull %s` with a network, or `banger kernel import`",
+		name);
 }
 
 static struct kernel_making *of_flow(const struct flow *f)
@@ -220,13 +219,15 @@ void kernel_on_import(void *state, const struct letter *l, const void *body)
 enum err kernel_pull_begin(struct kernels *s, const char *name, uint64_t client, bool replace,
 	bool make_default, struct kernel_making **ret, struct why *why)
 {
-	const char *package = kernel_catalog(name);
+	const char *package = kernel_catalog(s, name), *first = kernel_catalog_first(s);
 	enum err e;
 
 	if (!package) {
 		fail_field(why, ERR_not_found, "name", "the catalog has no kernel '%s'", name);
-		return fail_hint(why, "it has: %s; others come by `banger kernel import`",
-			kernel_catalog_first());
+		return fail_hint(why,
+			"`banger image catalog` shows what it has%s%s; others come by "
+			"`banger kernel import`",
+			first ? ", like " : "", first ? first : "");
 	}
 	e = admit(s, name, replace, ret, why);
 	if (e)
@@ -247,6 +248,8 @@ static enum err join_or_pull(
 
 	if (p && p->package) {
 		p->make_default |= q->make_default;
+	} else if (q->offline) {
+		return kernel_offline(q->name, why);
 	} else {
 		e = kernel_pull_begin(s, q->name, l->client, q->replace, q->make_default, &p, why);
 		if (e)

@@ -43,7 +43,10 @@ static void serve(struct kernels *s, const struct kernel_wait *w)
 	struct why why;
 
 	if (w->vm[0]) {
-		kernel_hold(s, w->id[0] ? w->id : NULL, name, w->vm, w->reply);
+		kernel_hold(s,
+			&(struct kernel_hold){ .id = w->id[0] ? w->id : NULL,
+				.kernel = name, .vm = w->vm },
+			w->reply);
 	} else if (k) {
 		info = kernel_info_of(s, k);
 		answer(s->shelf.me, w->reply, &info);

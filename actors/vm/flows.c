@@ -40,6 +40,11 @@ void vm_step_answered(void *state, uint64_t ctx, const struct why *why, const vo
 
 /* ---- image: take what it boots from ---- */
 
+static bool is_offline(const struct machine *m)
+{
+	return m->op && m->op->offline;
+}
+
 static void hold_answered(struct machine *m, uint64_t ctx, const struct why *why)
 {
 	if (why)
@@ -64,7 +69,8 @@ static void kernel_held(void *state, uint64_t ctx, const struct why *why, const 
 static void take_kernel(struct machine *m, const char *of_image)
 {
 	const char *usual = of_image ? of_image : m->v->env->config->default_kernel;
-	struct kernel_hold kernel = { .vm = m->id, .kernel = m->r.kernel ? m->r.kernel : usual };
+	struct kernel_hold kernel = { .vm = m->id, .kernel = m->r.kernel ? m->r.kernel : usual,
+		.offline = is_offline(m), .has_offline = is_offline(m) };
 
 	ask(m->v->me, LETTER_kernel_hold, &kernel, HOLD_MS, kernel_held, vm_late_name(m, &m->flow));
 }
@@ -100,6 +106,7 @@ static enum flow_said take_image(void *owner UNUSED, struct flow *f)
 	} else {
 		image.image = m->r.image;
 		image.ssh_key = m->r.ssh_key;
+		image.offline = image.has_offline = is_offline(m);
 	}
 	m->holds_due = 2;
 	ask(m->v->me, LETTER_image_hold, &image, HOLD_MS, image_held, vm_late_name(m, f));

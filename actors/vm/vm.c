@@ -96,6 +96,7 @@ static void on_create(void *state, const struct letter *l, const void *body)
 	op->reply.serial = 0; /* answered now; the end is told by op.done */
 	op->make_only = q->has_start && !q->start;
 	op->no_services = q->has_no_services && q->no_services;
+	op->offline = q->has_offline && q->offline;
 	if (q->has_timeout_ms)
 		op->timeout_ms = q->timeout_ms;
 	begun = (struct vm_begun){ op->id, m->id, m->name };

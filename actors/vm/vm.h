@@ -79,6 +79,7 @@ struct op {
 	struct why why;
 	uint64_t timeout_ms; /* UINT64_MAX: the configuration's */
 	bool make_only; /* create without boot */
+	bool offline; /* nothing is fetched for it */
 	bool no_services; /* those that its image requires are not waited for */
 	struct {
 		const char *stage;

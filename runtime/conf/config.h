@@ -3,7 +3,7 @@
  *
  * Defaults first, then /etc/banger/config.yaml, then config.yaml of the config directory; the later
  * one wins, key by key. After a load every key is set but those whose absence means "none" or "find
- * it yourself": default_kernel, qemu_bin, firecracker_bin, ssh_key_path.
+ * it yourself": default_kernel, qemu_bin, firecracker_bin, ssh_key_path, catalog.
  */
 #ifndef CONF_CONFIG_H
 #define CONF_CONFIG_H

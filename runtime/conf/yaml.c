@@ -21,6 +21,8 @@ struct reader {
 	bool held; /* ev holds an event */
 	const char *file;
 	struct arena *a;
+	yaml_check_fn *check; /* may be NULL */
+	void *check_ctx;
 	struct why *why;
 };
 
@@ -354,6 +356,8 @@ static enum err read_map(struct reader *r, const struct shape *s, void *obj, uin
 				s->fields[i].name);
 			e = locate(r, m);
 		}
+	if (!e && r->check && r->check(r->check_ctx, s, obj, r->why))
+		e = locate(r, m);
 	return e;
 }
 
@@ -389,29 +393,44 @@ static enum err close_document(struct reader *r)
 	return locate(r, r->ev.start_mark);
 }
 
-enum err yaml_read(const struct shape *s, const char *file, struct bytes text, struct arena *a,
-	void *obj, uint32_t *lines, struct why *why)
+static enum err read_document(struct reader *r, const struct shape *s, struct bytes text, void *obj,
+	uint32_t *lines)
 {
-	struct reader r = { .file = file, .a = a, .why = why };
 	bool empty = false;
 	enum err e;
 
 	if (text.n > YAML_BYTES_MAX)
-		return fail(why, ERR_too_large, "%.200s is larger than %d bytes", file,
+		return fail(r->why, ERR_too_large, "%.200s is larger than %d bytes", r->file,
 			(int)YAML_BYTES_MAX);
-	if (!yaml_parser_initialize(&r.parser))
-		return fail(why, ERR_no_memory, "no memory to read %.200s", file);
-	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r.parser, text.p ? text.p : (const uint8_t *)"", text.n);
-	e = open_document(&r, &empty);
+	if (!yaml_parser_initialize(&r->parser))
+		return fail(r->why, ERR_no_memory, "no memory to read %.200s", r->file);
+	yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&r->parser, text.p ? text.p : (const uint8_t *)"", text.n);
+	e = open_document(r, &empty);
 	if (!e && !empty)
-		e = read_map(&r, s, obj, lines);
-	if (!e && r.ev.type != YAML_STREAM_END_EVENT)
-		e = close_document(&r);
-	if (r.held)
-		yaml_event_delete(&r.ev);
-	yaml_parser_delete(&r.parser);
+		e = read_map(r, s, obj, lines);
+	if (!e && r->ev.type != YAML_STREAM_END_EVENT)
+		e = close_document(r);
+	if (r->held)
+		yaml_event_delete(&r->ev);
+	yaml_parser_delete(&r->parser);
 	return e;
+}
+
+enum err yaml_read(const struct shape *s, const char *file, struct bytes text, struct arena *a,
+	void *obj, uint32_t *lines, struct why *why)
+{
+	struct reader r = { .file = file, .a = a, .why = why };
+
+	return read_document(&r, s, text, obj, lines);
+}
+
+enum err yaml_read_checked(const struct shape *s, const char *file, struct bytes text,
+	struct arena *a, void *obj, yaml_check_fn *check, void *ctx, struct why *why)
+{
+	struct reader r = { .file = file, .a = a, .check = check, .check_ctx = ctx, .why = why };
+
+	return read_document(&r, s, text, obj, NULL);
 }
 
 static enum err read_all(int fd, const char *path, struct buf *b, struct why *why)

@@ -20,6 +20,12 @@ enum { YAML_BYTES_MAX = 262144 };
 enum err yaml_read(const struct shape *s, const char *file, struct bytes text, struct arena *a,
 	void *obj, uint32_t *lines, struct why *why) MUST_CHECK;
 
+/* What a shape alone cannot tell, asked of each map when it was read: its place is told. */
+typedef enum err yaml_check_fn(
+	void *ctx, const struct shape *s, const void *obj, struct why *why);
+enum err yaml_read_checked(const struct shape *s, const char *file, struct bytes text,
+	struct arena *a, void *obj, yaml_check_fn *check, void *ctx, struct why *why) MUST_CHECK;
+
 enum yaml_trust {
 	YAML_OURS, /* the file must be ours or root's, and not for others to write */
 	YAML_ROOTS /* only root's */

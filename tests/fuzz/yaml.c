@@ -4,6 +4,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "conf/catalog.h"
 #include "conf/yaml.h"
 #include "proto/proto.h"
 
@@ -29,6 +30,24 @@ static void read_as(const struct shape *s, struct bytes text, void *obj, void *a
 	arena_done(&a);
 }
 
+/* The same as a catalog: what is taken fits together, and into a letter. */
+static void catalog(struct bytes text)
+{
+	own_buf packed = { .max = 4 * MiB };
+	struct conf_catalog c;
+	struct why why = { .code = OK };
+
+	if (catalog_read(&c, "f.yaml", text, arch_amd64, &why)) {
+		must(why.code != OK && why.text[0]);
+	} else {
+		for (uint32_t i = 0; i < c.v.images.n; i++)
+			must(!c.v.images.v[i].reference == !!c.v.images.v[i].sha256);
+		must(!shape_pack(&shape_catalog, &c.v, &packed, &why));
+		must(packed.n < 1000000);
+	}
+	catalog_done(&c);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct config config = { 0 }, config_again;
@@ -36,5 +55,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 	read_as(&shape_config, (struct bytes){ p, n }, &config, &config_again);
 	read_as(&shape_install, (struct bytes){ p, n }, &install, &install_again);
+	catalog((struct bytes){ p, n });
 	return 0;
 }

@@ -344,6 +344,9 @@ void daemon_crash(struct sim *s)
 	daemon_start_later(s, sim_between(s, 1, 2000));
 }
 
+static struct catalog_kernel sim_kernels[] = { { .name = "debian", .package = "linux-image" } };
+static const struct catalog sim_catalog = { .kernels = { sim_kernels, 1 } };
+
 void daemon_start(struct sim *s)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -359,7 +362,7 @@ void daemon_start(struct sim *s)
 	w->waiting_end = &w->waiting;
 	w->gathered.b.max = 64 * MiB;
 	w->config = config_of(s);
-	w->env = (struct env){ .world = w, .config = &w->config,
+	w->env = (struct env){ .world = w, .config = &w->config, .catalog = &sim_catalog,
 		.mode = s->system ? mode_system : mode_user, .listener = -1,
 		.state_dir = STATE_DIR, .runtime_dir = RUNTIME_DIR, .jail_base = "/jails",
 		.started_ms = world_now_ms(w), .listening = listening_cb, .stop = stop_cb,

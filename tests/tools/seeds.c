@@ -16,7 +16,8 @@
 #define SSH_KEY \
 	"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7HvqvdSnEFjnNXV/fDDllER2Kvy4kcQR61iWEz5j0e"
 
-#define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define DIGEST "sha256:" HEX
 #define BUNDLE_FILE(role) "{\"role\":\"" role "\",\"size\":4096,\"digest\":\"" DIGEST "\"}"
 #define BUNDLE \
 	"{\"version\":1,\"arch\":\"amd64\",\"image\":{\"name\":\"a\",\"created\":1," \
@@ -283,6 +284,9 @@ static void files(struct out *o)
 	} rows[] = {
 		{ "yaml", "vcpus: 2\nmemory: 1.5G\nboot_timeout_ms: 5m\ndriver: qemu\n" },
 		{ "yaml", "owner_uid: 1000\nversion: 0.1.0\n" },
+		{ "yaml", "images:\n  - {name: a, bundle: 'https://a/b', sha256: " HEX "}\n"
+			"  - name: b\n    arch: arm64\n    reference: b:1\nkernels:\n"
+			"  - {name: c, package: p}\n" },
 		{ "qmp", "{\"QMP\": {\"version\": {}, \"capabilities\": []}}" },
 		{ "qmp", "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, "
 			 "\"reason\": \"guest-reset\"}}" },

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "conf/catalog.h"
 #include "conf/config.h"
 
 static void load(void)
@@ -36,8 +37,25 @@ static void load(void)
 	torture_on();
 }
 
+static void catalog(void)
+{
+	static const char text[] = "images:\n  - {name: mine, reference: a}\n";
+	struct bytes b = { (const uint8_t *)text, sizeof(text) - 1 };
+	struct why why = { .text = "" };
+	struct conf_catalog c;
+
+	if (catalog_read(&c, "c.yaml", b, arch_amd64, &why) == OK) {
+		torture_must(strcmp(c.v.images.v[0].name, "mine") == 0);
+		torture_must(c.v.images.n > 1 && c.v.kernels.n == 1);
+	} else {
+		torture_must(torture_struck() && why.text[0]);
+	}
+	catalog_done(&c);
+}
+
 static const struct scenario scenarios[] = {
 	{ .name = "a configuration is loaded", .run = load },
+	{ .name = "a catalog is read", .run = catalog },
 };
 
 TORTURE(scenarios)
