@@ -65,6 +65,11 @@ bool is_file_url(const char *s)
 	return strncmp(s, "file:", 5) == 0;
 }
 
+bool is_https_url(const char *s)
+{
+	return strncmp(s, "https://", 8) == 0;
+}
+
 /* file:///a, file:/a, file:a; "" when it names another host. */
 static const char *path_of(const char *url)
 {
@@ -77,13 +82,13 @@ static const char *path_of(const char *url)
 	return path[2] == '/' ? path + 2 : "";
 }
 
-/* web.tar.zst is web, when nobody says otherwise. */
-static char *usual_name(struct cli *c, const char *path)
+char *name_of_bundle(struct cli *c, const char *path)
 {
-	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-	size_t n = strlen(base), end = strlen(BUNDLE_END);
+	size_t all = is_https_url(path) ? strcspn(path, "?#") : strlen(path);
+	const char *slash = memrchr(path, '/', all), *base = slash ? slash + 1 : path;
+	size_t n = all - (size_t)(base - path), end = strlen(BUNDLE_END);
 
-	if (n > end && str_eq(base + n - end, BUNDLE_END))
+	if (n > end && memcmp(base + n - end, BUNDLE_END, end) == 0)
 		n -= end;
 	return arena_strn(&c->mem, base, n);
 }
@@ -107,12 +112,12 @@ static int print_image(struct cli *c, const char *name)
 /* What has to do with a network is not asked for in vain. */
 static enum err check_flags(const struct cli *c, struct why *why)
 {
-	static const char *const others[] = { "insecure", "ca", "anonymous" };
+	static const char *const others[] = { "insecure", "ca", "anonymous", "sha256" };
 
 	for (size_t i = 0; i < COUNT(others); i++)
 		if (flag_given(c, others[i])->set)
 			return fail_field(why, ERR_invalid_value, others[i],
-				"--%s is for images of a registry", others[i]);
+				"--%s is for what comes over a network", others[i]);
 	return OK;
 }
 
@@ -134,7 +139,7 @@ int pull_file(struct cli *c)
 		fail_hint(&why, "file:PATH, or file:///PATH from the root");
 	}
 	if (!e && !body.name)
-		body.name = usual_name(c, path);
+		body.name = name_of_bundle(c, path);
 	if (!e && (!body.name || type_ok(&type_image_name, "name", body.name, &why))) {
 		e = fail(&why, ERR_invalid_value, "'%.200s' does not tell the image's name", path);
 		fail_hint(&why, "--name NAME does");

@@ -1,5 +1,5 @@
 /*
- * cmd_image_pull.c - image pull: an image of a registry. The password that docker keeps for it, and
+ * cmd_image_pull.c - image pull: an image of a registry, or a bundle. The password that docker keeps for it, and
  * a private authority's certificates, are the user's files: they are read here and go with the
  * request.
  */
@@ -19,6 +19,8 @@ static const struct flag pull_flags[] = {
 	{ .name = "insecure", .doc = "accept any certificate, and plain http" },
 	{ .name = "ca", .type = &type_path, .value = "FILE", .offer = OFFER_FILES,
 		.doc = "certificates (PEM) to trust instead of the host's" },
+	{ .name = "sha256", .type = &type_sha256, .value = "HEX",
+		.doc = "what a bundle from https must be" },
 	{ .name = "anonymous", .doc = "use no password that docker or podman keeps" },
 	{ .name = "size", .type = &type_size, .value = "SIZE",
 		.doc = "size of the root filesystem; content and room to grow when absent" },
@@ -63,16 +65,23 @@ static enum err fill(struct cli *c, struct image_pull *body, struct why *why)
 	const char *ca = flag_text(c, "ca");
 	struct docker_login login = { .username = NULL };
 	struct reference ref;
-	enum err e = type_ok(&type_reference, "reference", body->reference, why);
+	enum err e = flags_fill(c, &shape_image_pull, body, why);
 
-	if (!e)
-		e = flags_fill(c, &shape_image_pull, body, why);
+	if (!e && is_https_url(c->args[0])) {
+		body->bundle = c->args[0];
+		e = type_ok(&type_bundle_url, "bundle", body->bundle, why);
+		if (!e && !body->name)
+			body->name = name_of_bundle(c, body->bundle);
+	} else if (!e) {
+		body->reference = c->args[0];
+		e = type_ok(&type_reference, "reference", body->reference, why);
+	}
 	if (!e && ca && body->insecure)
 		e = fail_field(why, ERR_invalid_value, "ca",
 			"--ca and --insecure exclude each other");
 	if (!e && ca)
 		e = read_trust(c, ca, &body->trust, why);
-	if (e || body->offline || flag_on(c, "anonymous"))
+	if (e || body->offline || body->bundle || flag_on(c, "anonymous"))
 		return e;
 	must(!reference_read(body->reference, strlen(body->reference), &ref));
 	e = docker_login(&ref, &c->mem, &login, why);
@@ -94,7 +103,7 @@ static int say(struct cli *c, const struct image_info *info)
 /* Ctrl-C ends us as it would any program; what was fetched stays for the next pull. */
 static int pull(struct cli *c)
 {
-	struct image_pull body = { .reference = c->args[0] };
+	struct image_pull body = { .reference = NULL };
 	struct image_info info;
 	struct op op;
 	struct why why;
@@ -121,17 +130,19 @@ static int pull(struct cli *c)
 
 const struct command cmd_image_pull = {
 	.words = "image pull",
-	.args = "REF",
+	.args = "SOURCE",
 	.least = 1,
 	.most = 1,
 	.flags = pull_flags,
-	.doc = "fetch an image from a registry, as docker names it",
-	.more = "REF is [HOST/]PATH[:TAG][@sha256:DIGEST]. An image of that name that is there "
+	.doc = "fetch an image: from a registry, as docker names it, the catalog, or a bundle",
+	.more = "SOURCE is a registry's REF, a name of `banger image catalog`, file:PATH or "
+		"https://HOST/PATH\nof a bundle. REF is [HOST/]PATH[:TAG][@sha256:DIGEST]. An image of that name that is there "
 		"stays as it\nis, unless --replace is given. Layers are kept for the next pull, "
 		"also when it is ended\nhalf-way. Passwords come from docker's or podman's files "
 		"and helpers, for this pull only.",
 	.example = "banger image pull debian:12\n"
 		   "banger image pull --name app registry.example.com:5000/team/app@sha256:DIGEST\n"
+		   "banger image pull file:app.tar.zst\n"
 		   "banger image pull --insecure localhost:5000/app --progress",
 	.run = pull,
 };

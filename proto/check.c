@@ -113,16 +113,14 @@ const char *check_sha256(const char *s, size_t n)
 /* What is behind the host is the server's affair; a password is in no file of ours. */
 const char *check_bundle_url(const char *s, size_t n)
 {
-	static const char https[] = "https://", file[] = "file:///";
+	static const char https[] = "https://";
 	size_t head = sizeof(https) - 1, host;
 
 	for (size_t i = 0; i < n; i++)
 		if (s[i] <= ' ' || s[i] > '~')
 			return "must be ASCII without spaces; %20 is one";
-	if (n > sizeof(file) - 1 && strncmp(s, file, sizeof(file) - 1) == 0)
-		return NULL;
 	if (n <= head || strncmp(s, https, head) != 0)
-		return "must begin with https:// or file:///";
+		return "must begin with https://";
 	host = strcspn(s + head, "/?#");
 	if (memchr(s + head, '@', host))
 		return "must not hold a user or password";

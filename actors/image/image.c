@@ -347,20 +347,56 @@ void image_hand_out(struct shelf *s, struct image *im, const char *vm, struct re
 		answer(s->me, reply, &held);
 }
 
+void image_serve(
+	struct shelf *s, struct image *im, const struct image_hold *q, struct reply_to reply)
+{
+	if (q->id || !image_heals(s, im, q, reply))
+		image_hand_out(s, im, q->vm, reply);
+}
+
+/* What the catalog has of an image that is not here (row C3). */
+static const struct catalog_image *fetchable(struct shelf *s, const struct image_hold *q)
+{
+	const char *name = q->image ? q->image : s->env->config->default_image;
+
+	if (q->id || !name || image_by_name(s, name))
+		return NULL;
+	return catalog_image_of(s->env->catalog, name);
+}
+
+static enum err fetch(struct shelf *s, const struct catalog_image *c, const struct image_hold *q,
+	struct reply_to reply, struct why *why)
+{
+	if (!q->offline)
+		return image_pull_for(s, c, q, reply, why);
+	fail_field(why, ERR_not_found, "image",
+		"image '%s' is not here, and nothing may be fetched (offline)", c->name);
+	return fail_hint(why,
+		"`banger image pull %s` with a network, or `banger image import %s FILE`", c->name,
+		c->name);
+}
+
 static void on_hold(void *state, const struct letter *l, const void *body)
 {
 	const struct image_hold *q = body;
+	const struct catalog_image *c;
 	struct shelf *s = state;
 	struct image *im;
 	struct why why;
 
 	if (waiting_took(&s->waiting, l, on_hold))
 		return;
+	c = fetchable(s, q);
+	if (c) {
+		if (fetch(s, c, q, l->reply, &why))
+			refuse(s->me, l->reply, &why);
+		return;
+	}
 	im = wanted(s, q, &why);
-	if (!im)
+	if (im)
+		image_serve(s, im, q, l->reply);
+	else
 		refuse(s->me, l->reply, &why);
-	else if (q->id || !image_heals(s, im, q, l->reply))
-		image_hand_out(s, im, q->vm, l->reply);
 }
 
 static void on_drop(void *state, const struct letter *l, const void *body)
@@ -372,6 +408,7 @@ static void on_drop(void *state, const struct letter *l, const void *body)
 	if (waiting_took(&s->waiting, l, on_drop))
 		return;
 	image_heal_drop(s, q->vm);
+	image_pull_drop(s, q->vm);
 	shelf_drop(s, q->vm);
 	answer(s->me, l->reply, &done);
 }

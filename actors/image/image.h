@@ -60,6 +60,10 @@ enum err image_take_fresh(struct image_making *p, const void *result, const char
 letter_fn image_on_pull;
 /* A pull goes on for as long as somebody waits for it. */
 void image_pull_client_gone(struct shelf *s, uint64_t client);
+/* Pulls it, or joins who does; the machine's hold is answered when it is here. */
+enum err image_pull_for(struct shelf *s, const struct catalog_image *c, const struct image_hold *q,
+	struct reply_to reply, struct why *why) MUST_CHECK;
+void image_pull_drop(struct shelf *s, const char *vm); /* it waits no longer */
 
 /* change.c: an image that is there changes in place, and keeps its id */
 struct image_change {
@@ -85,6 +89,9 @@ flow_fn image_change_swap, image_change_record, image_change_undo_record;
 bool image_heals(
 	struct shelf *s, struct image *im, const struct image_hold *q, struct reply_to reply);
 void image_heal_drop(struct shelf *s, const char *vm);
+/* Answers a hold of an image that is here, healed first where that is due. */
+void image_serve(
+	struct shelf *s, struct image *im, const struct image_hold *q, struct reply_to reply);
 /* The machine stands on it from now, and is told where that is. */
 void image_hand_out(struct shelf *s, struct image *im, const char *vm, struct reply_to reply);
 

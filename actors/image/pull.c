@@ -9,6 +9,7 @@
  */
 #include "actors/image/pull.h"
 
+#include "actors/shared/catalog.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -33,14 +34,17 @@ static void forget(const char *secret)
 		explicit_bzero((char *)(uintptr_t)secret, strlen(secret));
 }
 
+static void wait_free(struct pull *p, struct pull_wait *w)
+{
+	TAILQ_REMOVE(&p->waits, w, entry);
+	free(w->ssh_key);
+	free(w);
+}
+
 static void pull_free(struct pull *p)
 {
-	struct pull_wait *w;
-
-	while ((w = TAILQ_FIRST(&p->waits)) != NULL) {
-		TAILQ_REMOVE(&p->waits, w, entry);
-		free(w);
-	}
+	while (!TAILQ_EMPTY(&p->waits))
+		wait_free(p, TAILQ_FIRST(&p->waits));
 	forget(p->ask.password);
 	forget(p->ask.token);
 	job_free(p->fetch);
@@ -56,6 +60,7 @@ static void answer_wait(struct shelf *s, const char *name, const struct pull_wai
 {
 	struct image *im = image_by_name(s, name);
 	struct image_info info;
+	struct image_hold hold;
 	const char *missing;
 	struct why gone;
 
@@ -65,6 +70,11 @@ static void answer_wait(struct shelf *s, const char *name, const struct pull_wai
 	}
 	if (why) {
 		refuse(s->me, w->reply, why);
+		return;
+	}
+	if (w->vm[0]) {
+		hold = (struct image_hold){ .vm = w->vm, .ssh_key = w->ssh_key };
+		image_serve(s, im, &hold, w->reply);
 		return;
 	}
 	info = image_info_of(s, im, &missing);
@@ -102,12 +112,11 @@ static void ended(struct image_making *im, const struct why *why)
 	pull_free(p);
 }
 
-void image_pull_client_gone(struct shelf *s, uint64_t client)
+/* Those of a client (vm NULL), or of a machine, wait no longer; a pull for nobody ends. */
+static void drop_waits(struct shelf *s, uint64_t client, const char *vm, const struct why *why)
 {
 	struct making *m, *next_m;
-	struct why why;
 
-	fail(&why, ERR_cancelled, "the client went");
 	for (m = TAILQ_FIRST(&s->makings.list); m; m = next_m) {
 		struct pull *p = pull_of(m);
 		struct pull_wait *w, *next;
@@ -116,18 +125,33 @@ void image_pull_client_gone(struct shelf *s, uint64_t client)
 		next_m = TAILQ_NEXT(m, entry);
 		for (w = p ? TAILQ_FIRST(&p->waits) : NULL; w; w = next) {
 			next = TAILQ_NEXT(w, entry);
-			if (w->client != client)
+			if (vm ? !str_eq(w->vm, vm) : w->vm[0] || w->client != client)
 				continue;
 			waited = true;
-			refuse(s->me, w->reply, &why);
-			TAILQ_REMOVE(&p->waits, w, entry);
-			free(w);
+			refuse(s->me, w->reply, why);
+			wait_free(p, w);
 		}
-		if (p && m->client == client)
+		if (p && !vm && m->client == client)
 			m->client = 0;
 		if (waited && TAILQ_EMPTY(&p->waits))
-			making_cancel(m, &why);
+			making_cancel(m, why);
 	}
+}
+
+void image_pull_client_gone(struct shelf *s, uint64_t client)
+{
+	struct why why;
+
+	fail(&why, ERR_cancelled, "the client went");
+	drop_waits(s, client, NULL, &why);
+}
+
+void image_pull_drop(struct shelf *s, const char *vm)
+{
+	struct why why;
+
+	fail(&why, ERR_cancelled, "not wanted any more");
+	drop_waits(s, 0, vm, &why);
 }
 
 /* ---- the two workers ---- */
@@ -204,7 +228,8 @@ static enum err begin_build(struct pull *p, struct why *why)
 		.directory = true };
 	struct making *m = &p->im.sm.m;
 	char dir[MAKING_PATH_BYTES];
-	struct work_pull body = { .reference = p->reference,
+	struct work_pull body = { .reference = p->ask.bundle ? NULL : p->source,
+		.bundle = p->ask.bundle ? p->source : NULL,
 		.image = { .format = pack_kind_archive, .size = p->ask.size,
 			.has_size = p->ask.has_size, .files_max = FILES_MAX,
 			.user = p->ask.user,
@@ -224,7 +249,8 @@ static enum err begin_fetch(struct pull *p, struct why *why)
 	static const struct job_user user = { .credit = on_credit, .told = on_fetch_told,
 		.ended = on_fetched };
 	const struct config *config = p->im.sm.s->env->config;
-	struct work_registry body = { .reference = p->reference, .blob_max = BLOB_MAX,
+	struct work_registry body = { .reference = p->ask.bundle ? NULL : p->source,
+		.url = p->ask.bundle, .blob_max = BLOB_MAX,
 		.cache_max = config->layer_cache, .timeout_ms = config->pull_timeout_ms,
 		.offline = p->ask.offline, .has_offline = p->ask.offline,
 		.insecure = p->ask.insecure, .has_insecure = p->ask.insecure, .trust = p->ask.trust,
@@ -279,23 +305,36 @@ static const struct flow_kind pull_flow = {
 
 /* ---- letters in ---- */
 
-static enum err wait_for(struct pull *p, const struct letter *l, struct why *why)
+/* Somebody who asks; `hold` when it is a machine. */
+struct asker {
+	struct reply_to reply;
+	uint64_t client;
+	const struct image_hold *hold;
+};
+
+static enum err wait_for(struct pull *p, const struct asker *who, struct why *why)
 {
+	const char *key = who->hold ? who->hold->ssh_key : NULL;
 	struct pull_wait *w = calloc(1, sizeof(*w));
 
-	if (!w)
+	if (w && key)
+		w->ssh_key = strdup(key);
+	if (!w || (key && !w->ssh_key)) {
+		free(w);
 		return fail(why, ERR_no_memory, "no memory to wait for an image");
-	w->reply = l->reply;
-	w->client = l->client;
+	}
+	w->reply = who->reply;
+	w->client = who->client;
+	must(str_copy(w->vm, sizeof(w->vm), who->hold ? who->hold->vm : ""));
 	TAILQ_INSERT_TAIL(&p->waits, w, entry);
 	return OK;
 }
 
-static enum err begin(struct shelf *s, const struct letter *l, const struct image_pull *q,
-	const char *name, const char *reference, struct why *why)
+static enum err begin(struct shelf *s, const struct asker *who, const struct image_pull *q,
+	const char *source, struct why *why)
 {
 	struct pull *p;
-	enum err e = shelf_admit(s, name, q->replace, why);
+	enum err e = shelf_admit(s, q->name, q->replace, why);
 
 	if (e)
 		return e;
@@ -307,38 +346,78 @@ static enum err begin(struct shelf *s, const struct letter *l, const struct imag
 	p->im.sm.replace = q->replace;
 	TAILQ_INIT(&p->waits);
 	arena_init(&p->mem, ASK_BYTES);
-	must(str_copy(p->reference, sizeof(p->reference), reference));
+	must(str_copy(p->source, sizeof(p->source), source));
 	e = shape_copy(&shape_image_pull, q, &p->ask, &p->mem, why);
 	if (!e)
-		e = wait_for(p, l, why);
+		e = wait_for(p, who, why);
 	if (e) {
 		pull_free(p);
 		return e;
 	}
-	making_begin(&s->makings, &p->im.sm.m, &pull_flow, name, l->client);
+	making_begin(&s->makings, &p->im.sm.m, &pull_flow, q->name, who->client);
 	return OK;
 }
 
 /* One that is under way is shared; a name that means something else meanwhile is not. */
-static enum err join_or_begin(struct shelf *s, const struct letter *l, const struct image_pull *q,
-	const char *name, struct why *why)
+static enum err join_or_begin(struct shelf *s, const struct asker *who, const struct image_pull *q,
+	struct why *why)
 {
-	struct making *m = making_by_name(&s->makings, name);
+	struct making *m = making_by_name(&s->makings, q->name);
 	struct pull *p = m ? pull_of(m) : NULL;
 	char text[REFERENCE_BYTES];
 	struct reference ref;
 
-	must(!reference_read(q->reference, strlen(q->reference), &ref)); /* its type says so */
-	reference_text(&ref, text);
-	if (p && str_eq(p->reference, text) && !m->flow.undoing)
-		return wait_for(p, l, why);
-	return begin(s, l, q, name, text, why);
+	if (q->bundle) {
+		snprintf(text, sizeof(text), "sha256:%s", q->sha256);
+	} else {
+		must(!reference_read(q->reference, strlen(q->reference), &ref)); /* by its type */
+		reference_text(&ref, text);
+	}
+	if (p && str_eq(p->source, text) && !m->flow.undoing)
+		return wait_for(p, who, why);
+	return begin(s, who, q, text, why);
+}
+
+static void fill_in(struct image_pull *q, const struct catalog_image *c)
+{
+	if (!q->name)
+		q->name = c->name;
+	q->reference = c->reference;
+	q->bundle = c->bundle;
+	q->sha256 = c->sha256;
+}
+
+/* Where it comes from and what it will be called are known then. */
+static enum err complete(const struct shelf *s, struct image_pull *q, struct why *why)
+{
+	const struct catalog_image *c =
+		q->reference ? catalog_image_of(s->env->catalog, q->reference) : NULL;
+
+	if (!q->reference == !q->bundle)
+		return fail_field(why, ERR_invalid_value, "reference",
+			"one of reference and bundle is wanted");
+	if (c)
+		fill_in(q, c);
+	if (!q->bundle != !q->sha256) {
+		fail_field(why, ERR_invalid_value, "sha256",
+			q->bundle ? "a bundle from the network needs its sha256" :
+				    "sha256 is a bundle's");
+		return fail_hint(why, q->bundle ? "`--sha256 HEX` says what it must be" :
+						  "a reference takes @sha256:HEX");
+	}
+	if (!q->name)
+		q->name = q->reference;
+	if (!q->name)
+		return fail_field(why, ERR_missing_field, "name", "a bundle needs a name");
+	if (type_ok(&type_image_name, "name", q->name, why))
+		return fail_hint(why, "`--name NAME` gives the image another name");
+	return OK;
 }
 
 void image_on_pull(void *state, const struct letter *l, const void *body)
 {
-	const struct image_pull *q = body;
-	const char *name = q->name ? q->name : q->reference;
+	struct image_pull q = *(const struct image_pull *)body;
+	struct asker who = { .reply = l->reply, .client = l->client };
 	struct shelf *s = state;
 	struct image_info info;
 	const char *missing;
@@ -347,16 +426,25 @@ void image_on_pull(void *state, const struct letter *l, const void *body)
 
 	if (waiting_took(&s->waiting, l, image_on_pull))
 		return;
-	if (type_ok(&type_image_name, "name", name, &why)) {
-		fail_hint(&why, "`--name NAME` gives the image another name than its reference");
+	if (complete(s, &q, &why)) {
 		refuse(s->me, l->reply, &why);
 		return;
 	}
-	im = image_by_name(s, name);
-	if (im && !q->replace) {
+	im = image_by_name(s, q.name);
+	if (im && !q.replace) {
 		info = image_info_of(s, im, &missing);
 		answer(s->me, l->reply, &info);
-	} else if (join_or_begin(s, l, q, name, &why)) {
+	} else if (join_or_begin(s, &who, &q, &why)) {
 		refuse(s->me, l->reply, &why);
 	}
+}
+
+enum err image_pull_for(struct shelf *s, const struct catalog_image *c, const struct image_hold *q,
+	struct reply_to reply, struct why *why)
+{
+	struct asker who = { .reply = reply, .hold = q };
+	struct image_pull pull = { .name = NULL };
+
+	fill_in(&pull, c);
+	return join_or_begin(s, &who, &pull, why);
 }

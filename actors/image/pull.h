@@ -28,6 +28,8 @@ struct pull_wait {
 	TAILQ_ENTRY(pull_wait) entry;
 	struct reply_to reply;
 	uint64_t client;
+	char vm[MAKING_ID_BYTES]; /* a machine that wants to stand on it; "" for a pull */
+	char *ssh_key; /* of that machine; may be NULL */
 };
 TAILQ_HEAD(pull_waits, pull_wait);
 
@@ -35,7 +37,7 @@ struct pull {
 	struct image_making im; /* first */
 	struct arena mem;
 	struct image_pull ask; /* in mem */
-	char reference[REFERENCE_BYTES]; /* with nothing left out */
+	char source[REFERENCE_BYTES]; /* a reference with nothing left out, or a bundle's digest */
 	struct job *fetch; /* the one with the network; the making's own job builds */
 	struct why why; /* the first that went wrong */
 	struct pull_want *wants;

@@ -21,7 +21,7 @@ static void show(struct pull *p, struct pull_want *w, enum stage_state state, ui
 	char stage[STAGE_BYTES], done[16], total[16], rate[16], text[80];
 	struct op_stage body = { .op = m->op, .stage = stage, .state = state, .ms = ms,
 		.detail = text, .bytes = bytes, .has_bytes = true, .total = w->size,
-		.has_total = true, .cached = w->cached, .has_cached = w->cached };
+		.has_total = w->size > 0, .cached = w->cached, .has_cached = w->cached };
 	struct event event = { .kind = "image.stage", .name = m->name, .op = m->op, .has_op = true,
 		.stage = stage, .state = word_of(stage_state, state), .ms = ms, .has_ms = true,
 		.detail = text };
@@ -40,7 +40,8 @@ static void show(struct pull *p, struct pull_want *w, enum stage_state state, ui
 	if (w->cached)
 		snprintf(text, sizeof(text), "%s, cached", total);
 	else
-		snprintf(text, sizeof(text), "%s of %s%s%s%s", done, total,
+		snprintf(text, sizeof(text), "%s%s%s%s%s%s", done, w->size ? " of " : "",
+			w->size ? total : "",
 			body.has_rate ? ", " : "", body.has_rate ? rate : "",
 			body.has_rate ? "/s" : "");
 	note_progress(p->im.sm.s->me, m->client, &body);

@@ -43,7 +43,8 @@ static void on_told(void *ctx, enum letter_id id, const void *body)
 	if (id != LETTER_work_want)
 		return;
 	if ((!w->digest && !(w->tag && w->manifest)) || r->wants++ == WANTS_MAX ||
-		(!w->manifest && (w->size == 0 || w->size > r->ask.blob_max))) {
+		(r->ask.url && (w->manifest || w->size > 0)) ||
+		(!r->ask.url && !w->manifest && (w->size == 0 || w->size > r->ask.blob_max))) {
 		refuse(r, ERR_invalid_value, "something is wanted that no image has");
 		return;
 	}
@@ -65,7 +66,9 @@ static void describe(const struct fetch *f, char *out, size_t size)
 {
 	const struct reference *ref = &f->r->ref;
 
-	if (f->tag[0])
+	if (f->r->ask.url)
+		snprintf(out, size, "%.350s", f->r->ask.url);
+	else if (f->tag[0])
 		snprintf(out, size, "%.200s:%.128s", ref->path, f->tag);
 	else
 		snprintf(out, size, "%s %.19s... of %.200s", f->manifest ? "manifest" : "layer",
@@ -84,8 +87,11 @@ static enum err start(struct fetch *f, bool *over, struct why *why)
 	enum err e = OK;
 
 	f->q.follow = true;
-	snprintf(f->q.url, sizeof(f->q.url), "%s/v2/%s/%s/%s", r->base, r->ref.path,
-		f->manifest ? "manifests" : "blobs", f->tag[0] ? f->tag : f->digest);
+	if (r->ask.url)
+		snprintf(f->q.url, sizeof(f->q.url), "%s", r->ask.url);
+	else
+		snprintf(f->q.url, sizeof(f->q.url), "%s/v2/%s/%s/%s", r->base, r->ref.path,
+			f->manifest ? "manifests" : "blobs", f->tag[0] ? f->tag : f->digest);
 	if (r->authorization)
 		headers[n++] = r->authorization;
 	if (f->manifest) {
@@ -93,7 +99,7 @@ static enum err start(struct fetch *f, bool *over, struct why *why)
 	} else {
 		f->q.sink = blob_take;
 		e = blob_begin(f, why);
-		if (!e && f->done == f->size)
+		if (!e && f->size > 0 && f->done == f->size)
 			return finish(f, over, why); /* an earlier worker ended just before this */
 		if (f->done > 0) {
 			snprintf(range, sizeof(range), "Range: bytes=%llu-",
@@ -152,6 +158,8 @@ static enum err follow(struct fetch *f, bool *over, struct why *why)
 	enum err e;
 
 	describe(f, what, sizeof(what));
+	if (!f->q.code && f->q.status == 416 && f->size == 0 && f->done > 0)
+		f->q.status = 206; /* nothing of a bundle was missing but the check */
 	switch (http_judge(&f->q, TRIES, what, why)) {
 	case ANSWERED:
 		return finish(f, over, why);
@@ -218,16 +226,33 @@ static enum err serve(struct registry *r, struct why *why)
 	return e;
 }
 
+/* A URL leads to one thing; nobody signs in for that. */
+static enum err read_source(struct registry *r, struct why *why)
+{
+	static const char https[] = "https://";
+	const char *wrong, *host;
+
+	if (r->ask.url) {
+		host = r->ask.url + strlen(https); /* its type says that it begins so */
+		r->reached = true;
+		snprintf(r->ref.host, sizeof(r->ref.host), "%.*s", (int)strcspn(host, "/"), host);
+		snprintf(r->base, sizeof(r->base), "%s%s", https, r->ref.host);
+		return OK;
+	}
+	if (!r->ask.reference)
+		return fail_field(why, ERR_missing_field, "reference", "nothing to fetch from");
+	wrong = reference_read(r->ask.reference, strlen(r->ask.reference), &r->ref);
+	return wrong ? fail_field(why, ERR_invalid_value, "reference", "%s", wrong) : OK;
+}
+
 static enum err prepare(struct registry *r, struct why *why)
 {
 	enum err e = job_read(r->job, &r->ask, why);
-	const char *wrong;
 
+	if (!e)
+		e = read_source(r, why);
 	if (e)
 		return e;
-	wrong = reference_read(r->ask.reference, strlen(r->ask.reference), &r->ref);
-	if (wrong)
-		return fail_field(why, ERR_invalid_value, "reference", "%s", wrong);
 	e = blobs_open(why);
 	return e ? e : http_open(r, why);
 }

@@ -22,6 +22,12 @@ static const char *name_of_blob(const struct fetch *f, bool part, char out[BLOB_
 	return out;
 }
 
+/* A bundle's length is not known before it has come. */
+static uint64_t most_of(const struct fetch *f)
+{
+	return f->size ? f->size : f->r->ask.blob_max;
+}
+
 enum err fetch_tell(struct fetch *f, bool whole, bool cached, struct why *why)
 {
 	struct work_have have = { .digest = f->digest, .bytes = f->done, .whole = whole,
@@ -141,7 +147,7 @@ enum err blob_begin(struct fetch *f, struct why *why)
 		O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (f->fd < 0 || fstat(f->fd, &st) < 0)
 		return fail_errno(why, "cannot keep a layer");
-	if ((uint64_t)st.st_size > f->size) {
+	if ((uint64_t)st.st_size > most_of(f)) {
 		if (ftruncate(f->fd, 0) < 0)
 			return fail_errno(why, "cannot keep a layer");
 		st.st_size = 0;
@@ -204,9 +210,9 @@ bool blob_take(struct request *q, const uint8_t *p, size_t n)
 		return false;
 	part = (size_t)MIN(f->skip, n);
 	f->skip -= part;
-	if (n - part > f->size - f->done) {
+	if (n - part > most_of(f) - f->done) {
 		fail(&q->why, ERR_invalid_value, "the registry sends more than the %llu bytes that "
-						 "were declared", (unsigned long long)f->size);
+						 "were declared", (unsigned long long)most_of(f));
 		return false;
 	}
 	if (!write_part(f, p + part, n - part))

@@ -233,7 +233,7 @@ static void no_answer(struct request *q, const char *what, struct why *why)
 	if (q->code == CURLE_PEER_FAILED_VERIFICATION || q->code == CURLE_SSL_CACERT_BADFILE) {
 		unverified(q, why);
 	} else if (q->code == CURLE_OPERATION_TIMEDOUT) {
-		fail(why, ERR_timeout, "%s: the registry %s says nothing", what, q->r->ref.host);
+		fail(why, ERR_timeout, "%s: %s says nothing", what, q->r->ref.host);
 	} else if (q->code) {
 		fail(why, ERR_unavailable, "%s: no answer from %s: %.100s", what, q->r->base,
 			curl_easy_strerror(q->code));
@@ -247,9 +247,9 @@ static void said_no(struct request *q, const char *what, struct why *why)
 	const struct work_registry *ask = &q->r->ask;
 
 	if (q->status == 404) {
-		fail(why, ERR_not_found, "the registry %s has no %s", q->r->ref.host, what);
+		fail(why, ERR_not_found, "%s has no %s", q->r->ref.host, what);
 	} else if (q->status == 401 || q->status == 403) {
-		fail(why, ERR_denied, "the registry %s does not let %s have %s", q->r->ref.host,
+		fail(why, ERR_denied, "%s does not let %s have %s", q->r->ref.host,
 			ask->token ? "this token" : ask->username ? ask->username : "strangers",
 			what);
 		fail_hint(why, "`docker login %s` (or podman) keeps a password that banger uses; "
@@ -281,7 +281,7 @@ enum verdict http_judge(struct request *q, unsigned tries, const char *what, str
 	}
 	if (!q->code && (q->status == 200 || q->status == 206))
 		return ANSWERED;
-	if (!q->code && q->status == 401 && q->signed_in < 2)
+	if (!q->code && q->status == 401 && q->signed_in < 2 && !q->r->ask.url)
 		return SIGN_IN;
 	if (!again) {
 		said_no(q, what, why);

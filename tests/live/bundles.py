@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """Images as files: export, pull file:, and what comes of files that are not as they should be."""
 import hashlib
+import http.server
 import json
 import os
+import re
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
@@ -177,5 +181,140 @@ def interrupted(house):
          "stage" not in e)
 
 
+# ---- from the network ----
+
+class Server:
+    """Files over https on loopback, with ranges, by a certificate of its own."""
+
+    def __init__(self, directory):
+        self.files, self.cut, self.asked = {}, 0, []
+        self.ca = directory / "ca.pem"
+        key = directory / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                        "-keyout", key, "-out", self.ca], check=True, capture_output=True,
+                       timeout=live.PATIENCE)
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                data = outer.files.get(self.path)
+                if data is None:
+                    self.send_error(404)
+                    return
+                match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+                first = int(match[1]) if match else 0
+                outer.asked.append(first)
+                if match and first >= len(data):
+                    self.send_error(416)
+                    return
+                self.send_response(206 if match else 200)
+                if match:
+                    self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+                self.send_header("Content-Length", str(len(data) - first))
+                self.end_headers()
+                if outer.cut:
+                    outer.cut -= 1
+                    self.wfile.write(data[first:first + (len(data) - first) // 2])
+                    self.wfile.flush()
+                    self.connection.unwrap()
+                    self.close_connection = True
+                    return
+                self.wfile.write(data[first:])
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.ca, key)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"https://localhost:{self.server.server_port}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def from_https(house):
+    """a bundle from https: verified, gone on with after a cut, kept; wrong ones leave nothing"""
+    make(house, "far")
+    house.ok("image", "export", "far", cwd=house.dir)
+    data = (house.dir / "far.tar.zst").read_bytes()
+    sha = hashlib.sha256(data).hexdigest()
+    with Server(house.dir) as server:
+        server.files["/i/far.tar.zst"] = data
+        server.files["/i/other.tar.zst"] = data[:-1] + b"\0"
+        url, ca = f"{server.url}/i/far.tar.zst", ["--ca", str(server.ca)]
+        before = images(house)
+        error = house.fails("image", "pull", "--name", "x", url, *ca)
+        assert error["field"] == "sha256", error
+        error = house.fails("image", "pull", "--name", "x", "--sha256", sha, url)
+        assert error["code"] == "unavailable", error
+        error = house.fails("image", "pull", "--sha256", sha, f"{server.url}/none.tar.zst", *ca)
+        assert error["code"] == "not_found", error
+        error = house.fails("image", "pull", "--sha256", sha, f"{server.url}/i/other.tar.zst", *ca)
+        assert error["code"] == "invalid_value", error
+        error = house.fails("image", "pull", "--offline", "--name", "x", "--sha256", sha, url, *ca)
+        assert error["code"] == "not_found" and "cached" in error["message"], error
+        assert images(house) == before
+        server.cut, server.asked = 2, []
+        house.ok("image", "pull", "--name", "got", "--sha256", sha, url, *ca)
+        assert len(server.asked) == 3 and 0 < server.asked[1] < server.asked[2], server.asked
+        was, now = disks(house, "far"), disks(house, "got")
+        assert {k: v[1:] for k, v in was.items()} == {k: v[1:] for k, v in now.items()}
+        server.asked = []
+        house.ok("image", "pull", "--name", "again", "--offline", "--sha256", sha, url)
+        assert server.asked == [], server.asked
+
+
+def on_first_use(house):
+    """a name of the catalog is pulled when a machine wants it; offline and dead ends are told"""
+    make(house, "far")
+    house.ok("image", "export", "far", cwd=house.dir)
+    data = (house.dir / "far.tar.zst").read_bytes()
+    sha = hashlib.sha256(data).hexdigest()
+    with Server(house.dir) as server:
+        server.files["/far.tar.zst"] = data
+        url = f"{server.url}/far.tar.zst"
+        (house.dir / "c/catalog.yaml").write_text(
+            f"images:\n  - {{name: mine, bundle: '{url}', sha256: {sha}}}\n"
+            "  - {name: dead, reference: 'localhost:1/a:1'}\n")
+        house.ok("daemon", "restart")
+        names = [i["name"] for i in house.json("image", "catalog")["images"]]
+        assert names[:2] == ["mine", "dead"] and "debian" in names, names
+        error = house.fails("vm", "create", "--offline", "--image", "mine")
+        assert error["code"] == "not_found" and "offline" in error["message"], error
+        assert "image pull mine" in error["hint"], error
+        error = house.fails("vm", "create", "--image", "dead")
+        assert error["code"] == "unavailable", error
+        assert house.vms() == {} and not house.leftovers()
+        house.ok("image", "pull", "--ca", str(server.ca), "mine")
+        house.ok("image", "delete", "mine")
+        server.files.clear()
+        house.create("m", image="mine")  # what was fetched is kept by its digest
+        assert house.sh("m", "cat /word") == "far"
+        house.ok("kernel", "default", "debian")
+        error = house.fails("vm", "create", "--offline", "--image", "mine", "--kernel", "other")
+        assert error["code"] == "not_found", error
+
+
+def bad_catalog(house):
+    """a catalog that is wrong is told with its line, and the daemon does not start"""
+    house.ok("daemon", "stop")
+    (house.dir / "c/catalog.yaml").write_text("images:\n  - name: a\n    referense: a\n")
+    done = house.run("image", "catalog")
+    assert done.code and b"catalog.yaml:3:5: " in done.err, done.err
+    (house.dir / "c/catalog.yaml").unlink()
+    house.ok("image", "catalog")
+
+
 if __name__ == "__main__":
-    live.main([round_trip, whole_debian, config_kept, damaged, refused, interrupted])
+    live.main([round_trip, whole_debian, config_kept, damaged, refused, interrupted,
+               from_https, on_first_use, bad_catalog])

@@ -84,7 +84,7 @@ static void refused(void **state UNUSED)
 		{ "images:\n  - name: a\n    bundle: https://u:p@a/b\n", ":3:13: ", "bundle", "" },
 		{ "images:\n  - name: a\n    bundle: https:///b\n", ":3:13: ", "bundle", "" },
 		{ "images:\n  - name: a\n    bundle: https://a\n", ":3:13: ", "bundle", "" },
-		{ "images:\n  - name: a\n    bundle: file://a\n", ":3:13: ", "bundle", "" },
+		{ "images:\n  - name: a\n    bundle: file:///a\n", ":3:13: ", "bundle", "" },
 		{ "images:\n  - name: a\n    bundle: 'https://a/b c'\n", ":3:13: ", "bundle", "" },
 		{ "images:\n  - {name: a, bundle: 'https://a/b', sha256: 'sha256:00'}\n",
 			":2:46: ", "sha256", "" },
