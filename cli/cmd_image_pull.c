@@ -1,7 +1,7 @@
 /*
- * cmd_image_pull.c - image pull: an image of a registry, or a bundle. The password that docker keeps for it, and
- * a private authority's certificates, are the user's files: they are read here and go with the
- * request.
+ * cmd_image_pull.c - image pull: an image of a registry, or a bundle. The password that docker
+ * keeps for it, and a private authority's certificates, are the user's files: they are read here
+ * and go with the request.
  */
 #include "base/text.h"
 #include "cli/bundle.h"
@@ -136,8 +136,8 @@ const struct command cmd_image_pull = {
 	.flags = pull_flags,
 	.doc = "fetch an image: from a registry, as docker names it, the catalog, or a bundle",
 	.more = "SOURCE is a registry's REF, a name of `banger image catalog`, file:PATH or "
-		"https://HOST/PATH\nof a bundle. REF is [HOST/]PATH[:TAG][@sha256:DIGEST]. An image of that name that is there "
-		"stays as it\nis, unless --replace is given. Layers are kept for the next pull, "
+		"https://HOST/PATH\nof a bundle. REF is [HOST/]PATH[:TAG][@sha256:DIGEST]. An image "
+		"of that name that is there\nstays as it is, unless --replace is given. Layers are kept for the next pull, "
 		"also when it is ended\nhalf-way. Passwords come from docker's or podman's files "
 		"and helpers, for this pull only.",
 	.example = "banger image pull debian:12\n"

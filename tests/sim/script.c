@@ -5,7 +5,8 @@
 #include "tests/sim/client.h"
 
 static const char *const names[] = { "alpha", "beta", "gamma" };
-static const char *const images[] = { "debian", "debian", "debian", "alpine", "mine" };
+static const char *const images[] = { "debian", "debian", "debian", "alpine", "mine",
+	"bundled" };
 static const char *const kernels[] = { "debian", "debian", "own" };
 
 #define ANY(s, list) ((list)[sim_roll(s, COUNT(list))])
@@ -33,6 +34,7 @@ static void ask_create(struct client *c)
 
 	q.has_rm = q.has_detach = q.has_start = true;
 	q.rm = sim_chance(s, 250);
+	q.has_offline = q.offline = sim_chance(s, 100);
 	q.detach = sim_chance(s, 300);
 	q.start = !sim_chance(s, 150);
 	q.has_timeout_ms = sim_chance(s, 100);

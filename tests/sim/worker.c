@@ -91,23 +91,14 @@ static uint64_t write_bundle(struct worker *k)
 static void do_job(struct worker *k)
 {
 	static const char *const services[] = { "sshd:22", "web:80" };
-	struct image_facts image = { .size = GiB,
-		.used = 200 * MiB,
-		.files = 9000,
-		.init = init_kind_systemd,
-		.os = "Simulated",
-		.home = "/root",
-		.digest = DIGEST,
-		.config.services = {
-			(const char **)(uintptr_t)services, (uint32_t)sim_roll(k->sim, 3) } };
+	struct image_facts image = { .size = GiB, .used = 200 * MiB, .files = 9000,
+		.init = init_kind_systemd, .os = "Simulated", .home = "/root", .digest = DIGEST,
+		.config.services = { (const char **)(uintptr_t)services,
+			(uint32_t)sim_roll(k->sim, 3) } };
 	struct image_made made = { .facts = image };
 	struct work_exported exported = { 0 };
-	struct kernel_facts kernel = { .release = "6.1.0",
-		.arch = "x86_64",
-		.size = 30 * MiB,
-		.pvh = true,
-		.digest = DIGEST,
-		.agent = "none" };
+	struct kernel_facts kernel = { .release = "6.1.0", .arch = "x86_64", .size = 30 * MiB,
+		.pvh = true, .digest = DIGEST, .agent = "none" };
 	struct work_fetched fetched = { "linux.deb", 60 * MiB, "linux-image" };
 	struct work_copied copied = { MiB };
 	struct nothing none;

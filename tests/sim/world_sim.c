@@ -345,7 +345,13 @@ void daemon_crash(struct sim *s)
 }
 
 static struct catalog_kernel sim_kernels[] = { { .name = "debian", .package = "linux-image" } };
-static const struct catalog sim_catalog = { .kernels = { sim_kernels, 1 } };
+static struct catalog_image sim_images[] = {
+	{ .name = "alpine", .reference = "docker.io/library/alpine:3" },
+	{ .name = "bundled", .bundle = "https://a/b",
+		.sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" },
+};
+static const struct catalog sim_catalog = { .images = { sim_images, 2 },
+	.kernels = { sim_kernels, 1 } };
 
 void daemon_start(struct sim *s)
 {
