@@ -135,10 +135,11 @@ const struct command cmd_image_pull = {
 	.most = 1,
 	.flags = pull_flags,
 	.doc = "fetch an image: from a registry, as docker names it, the catalog, or a bundle",
-	.more = "SOURCE is a registry's REF, a name of `banger image catalog`, file:PATH or "
-		"https://HOST/PATH\nof a bundle. REF is [HOST/]PATH[:TAG][@sha256:DIGEST]. An image "
-		"of that name that is there\nstays as it is, unless --replace is given. Layers are kept for the next pull, "
-		"also when it is ended\nhalf-way. Passwords come from docker's or podman's files "
+	.more = "SOURCE is a registry's REF, a name of `banger image catalog`, or a bundle: "
+		"file:PATH, or\nhttps://HOST/PATH with --sha256. REF is "
+		"[HOST/]PATH[:TAG][@sha256:DIGEST]. An image of that\nname that is there stays as "
+		"it is, unless --replace is given. What was fetched is kept for\nthe next pull, "
+		"also when it is ended half-way. Passwords come from docker's or podman's\nfiles "
 		"and helpers, for this pull only.",
 	.example = "banger image pull debian:12\n"
 		   "banger image pull --name app registry.example.com:5000/team/app@sha256:DIGEST\n"
