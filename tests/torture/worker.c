@@ -12,6 +12,9 @@
 
 #include "sys/beneath.h"
 #include "tests/lib/job.h"
+#include "worker/bundle.h"
+#include "worker/ext4.h"
+#include "worker/image.h"
 #include "worker/layer.h"
 
 #include <elf.h> /* behind ev.h, whose EV_NONE is an enum */
@@ -25,7 +28,7 @@ struct input {
 	size_t n;
 };
 
-static struct input tree_tar, kernel_tar;
+static struct input tree_tar, kernel_tar, bundle_tar;
 
 static void put(struct archive *a, const char *path, mode_t mode, const void *p, size_t n)
 {
@@ -82,6 +85,61 @@ static void make_tree_tar(void)
 	put(a, "home/me", S_IFDIR | 0700, NULL, 0);
 	put(a, "home/me/.profile", S_IFREG | 0600, "true\n", 5);
 	put(a, "dev/null", S_IFCHR | 0666, NULL, 0);
+	end_tar(a);
+}
+
+static enum err pass(void *ctx UNUSED, uint64_t off UNUSED, const uint8_t *p UNUSED,
+	size_t n UNUSED, struct why *why UNUSED)
+{
+	return OK;
+}
+
+enum { DISK_BYTES = 1024 * 1024 };
+
+/* A small file system, and its digest. */
+static void make_disk(uint8_t *disk, char digest[DIGEST_CHARS + 1])
+{
+	static const struct ext4_spec spec = { .size = DISK_BYTES, .label = "t", .read_only = true };
+	static const uint8_t uuid[16] = { 1 };
+	char path[] = "/tmp/banger-disk-XXXXXX";
+	int fd = mkostemp(path, O_CLOEXEC);
+	struct content c;
+	struct ext4 *fs;
+	struct why why;
+
+	must(fd >= 0 && unlink(path) == 0);
+	must(!ext4_new(fcntl(fd, F_DUPFD_CLOEXEC, 0), &spec, &fs, &why));
+	must(!ext4_finish(fs, uuid, &why));
+	must(pread(fd, disk, DISK_BYTES, 0) == DISK_BYTES);
+	close(fd);
+	must(!content_begin(&c, DISK_BYTES, pass, NULL, &why));
+	must(!content_put(&c, 0, disk, DISK_BYTES, &why));
+	must(!content_end(&c, digest, &why));
+	content_done(&c);
+}
+
+static void make_bundle(void)
+{
+	static uint8_t disk[DISK_BYTES];
+	char digest[DIGEST_CHARS + 1];
+	own_buf text = { .max = 65536 };
+	struct bundle_file files[2] = { { bundle_role_root, DISK_BYTES, digest },
+		{ bundle_role_work, DISK_BYTES, digest } };
+	struct bundle b = { .version = BUNDLE_VERSION, .arch = host_arch(),
+		.image = { .name = "a", .facts = { .size = DISK_BYTES, .os = "Small",
+			.home = "/", .digest = digest } }, .files = { files, 2 } };
+	struct archive *a = archive_write_new();
+	struct why why;
+
+	make_disk(disk, digest);
+	must(a && archive_write_set_format_pax_restricted(a) == ARCHIVE_OK);
+	must(archive_write_add_filter_zstd(a) == ARCHIVE_OK);
+	must(archive_write_open_memory(a, bundle_tar.bytes, sizeof(bundle_tar.bytes),
+		&bundle_tar.n) == ARCHIVE_OK);
+	must(!bundle_write(&b, &text, &why));
+	put(a, BUNDLE_MANIFEST, S_IFREG | 0644, text.p, text.n);
+	put(a, "root.ext4", S_IFREG | 0644, disk, sizeof(disk));
+	put(a, "work.ext4", S_IFREG | 0644, disk, sizeof(disk));
 	end_tar(a);
 }
 
@@ -205,6 +263,23 @@ static void image(void)
 	work_end(&w, e, &why, &made);
 }
 
+static void bundle(void)
+{
+	static struct made made = { .names = { "root.ext4", "work.ext4" } };
+	static const struct work_image ask = { .content_max = 64 * MiB, .files_max = 100,
+		.work_size = 4 * MiB };
+	struct image_made is;
+	struct why why = { .code = OK };
+	struct job_rig w;
+	enum err e;
+
+	work_begin(&w, LETTER_work_image, &ask, &bundle_tar);
+	e = run_image(&w.job, &is, &why);
+	if (e == OK)
+		torture_must(strcmp(is.facts.os, "Small") == 0 && is.facts.used > 0);
+	work_end(&w, e, &why, &made);
+}
+
 static void kernel(void)
 {
 	static struct made made = { .names = { "vmlinux", "modules.ext4", "modules.cpio" } };
@@ -296,6 +371,7 @@ static void layers(void)
 
 static const struct scenario scenarios[] = {
 	{ .name = "an image is built", .run = image },
+	{ .name = "a bundle is taken", .run = bundle },
 	{ .name = "a kernel is unpacked", .run = kernel },
 	{ .name = "a disk is copied", .run = copy },
 	{ .name = "layers are unpacked", .run = layers },
@@ -306,6 +382,7 @@ int main(void)
 	job_rig_hold();
 	make_tree_tar();
 	make_kernel_tar();
+	make_bundle();
 	pack_layer(&gzip_layer, archive_write_add_filter_gzip);
 	pack_layer(&zstd_layer, archive_write_add_filter_zstd);
 	return torture_main(scenarios, COUNT(scenarios));
