@@ -8,15 +8,13 @@
 
 #define BUILT_IN "images/catalog.yaml"
 
-/* The file itself, whose path is that of the checkout in which is compiled. */
+/* The file itself, with a NUL behind it; make runs at the top of the checkout. */
 __asm__(".pushsection .rodata\n"
 	"catalog_text:\n"
 	".incbin \"" BUILT_IN "\"\n"
-	"catalog_text_end:\n"
 	".byte 0\n"
 	".popsection\n");
-extern const uint8_t catalog_text[] __attribute__((visibility("hidden")));
-extern const uint8_t catalog_text_end[] __attribute__((visibility("hidden")));
+extern const char catalog_text[] __attribute__((visibility("hidden")));
 
 enum { ENTRIES_MAX = 320 };
 
@@ -33,7 +31,7 @@ struct checking {
 
 struct bytes catalog_built_in(void)
 {
-	return (struct bytes){ catalog_text, (size_t)(catalog_text_end - catalog_text) };
+	return (struct bytes){ (const uint8_t *)catalog_text, strlen(catalog_text) };
 }
 
 enum arch catalog_arch(void)

@@ -300,7 +300,16 @@ def on_first_use(house):
         server.files.clear()
         house.create("m", image="mine")  # what was fetched is kept by its digest
         assert house.sh("m", "cat /word") == "far"
-        house.ok("kernel", "default", "debian")
+        house.ok("vm", "delete", "m")
+        house.ok("image", "delete", "mine")
+        before = [line for line in house.log() if "image.pull name=mine" in line]
+        both = [house.popen("vm", "create", "--no-start", "--image", "mine") for _ in range(2)]
+        for child in both:
+            _, err = child.communicate(timeout=live.PATIENCE)
+            assert child.returncode == 0, err
+        pulls = [line for line in house.log() if "image.pull name=mine" in line]
+        assert len(pulls) == len(before) + 1, pulls  # one for the two of them
+        assert house.json("image", "show", "mine")["machines"] == 2
         error = house.fails("vm", "create", "--offline", "--image", "mine", "--kernel", "other")
         assert error["code"] == "not_found", error
 

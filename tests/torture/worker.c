@@ -99,7 +99,8 @@ enum { DISK_BYTES = 1024 * 1024 };
 /* A small file system, and its digest. */
 static void make_disk(uint8_t *disk, char digest[DIGEST_CHARS + 1])
 {
-	static const struct ext4_spec spec = { .size = DISK_BYTES, .label = "t", .read_only = true };
+	static const struct ext4_spec spec = { .size = DISK_BYTES, .label = "t",
+		.read_only = true };
 	static const uint8_t uuid[16] = { 1 };
 	char path[] = "/tmp/banger-disk-XXXXXX";
 	int fd = mkostemp(path, O_CLOEXEC);
