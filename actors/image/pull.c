@@ -54,6 +54,18 @@ static void pull_free(struct pull *p)
 	free(p);
 }
 
+/* Who wants a machine may not know that an image is fetched for it. */
+static struct why cannot_fetch(const char *name, const struct why *why)
+{
+	struct why told = *why;
+
+	snprintf(told.text, sizeof(told.text), "cannot fetch image '%.128s': %.240s", name,
+		why->text);
+	if (!told.hint[0])
+		fail_hint(&told, "`banger image import %.80s FILE` makes it of a file", name);
+	return told;
+}
+
 /* The name may lead to another image by now, or to none; then that is the answer. */
 static void answer_wait(struct shelf *s, const char *name, const struct pull_wait *w,
 	const struct why *why)
@@ -62,14 +74,15 @@ static void answer_wait(struct shelf *s, const char *name, const struct pull_wai
 	struct image_info info;
 	struct image_hold hold;
 	const char *missing;
-	struct why gone;
+	struct why gone, told;
 
 	if (!why && !im) {
 		fail_field(&gone, ERR_not_found, "name", "image '%s' was deleted at once", name);
 		why = &gone;
 	}
 	if (why) {
-		refuse(s->me, w->reply, why);
+		told = w->vm[0] ? cannot_fetch(name, why) : *why;
+		refuse(s->me, w->reply, &told);
 		return;
 	}
 	if (w->vm[0]) {

@@ -293,7 +293,7 @@ def on_first_use(house):
         assert error["code"] == "not_found" and "offline" in error["message"], error
         assert "image pull mine" in error["hint"], error
         error = house.fails("vm", "create", "--image", "dead")
-        assert error["code"] == "unavailable", error
+        assert error["code"] == "unavailable" and "'dead'" in error["message"], error
         assert house.vms() == {} and not house.leftovers()
         house.ok("image", "pull", "--ca", str(server.ca), "mine")
         house.ok("image", "delete", "mine")
