@@ -128,6 +128,21 @@ static enum err open_blob(const struct blob *b, int *ret, struct why *why)
 	return *ret >= 0 ? OK : fail_errno(why, "cannot open what was fetched");
 }
 
+/*
+ * A part that was told of and has gone was bad: who fetched it says so, and that is what counts.
+ * The daemon ends us then.
+ */
+static enum err open_when_there(struct blob_source *f, struct why *why)
+{
+	enum err e = open_blob(f->b, &f->fd, why);
+
+	while (e == ERR_not_found && !f->b->whole) {
+		wait(f->p);
+		e = open_blob(f->b, &f->fd, why);
+	}
+	return e;
+}
+
 static enum err blob_next(struct source *s, const uint8_t **p, size_t *n, struct why *why)
 {
 	struct blob_source *f = s->ctx;
@@ -137,7 +152,7 @@ static enum err blob_next(struct source *s, const uint8_t **p, size_t *n, struct
 
 	while (f->at >= b->ready && !b->whole)
 		wait(f->p);
-	e = f->fd < 0 ? open_blob(b, &f->fd, why) : OK;
+	e = f->fd < 0 ? open_when_there(f, why) : OK;
 	if (e)
 		return e;
 	do
