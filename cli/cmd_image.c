@@ -5,36 +5,56 @@
 
 #include "base/text.h"
 #include "cli/each.h"
+#include "cli/image.h"
 #include "cli/import.h"
 #include "cli/json.h"
 #include "cli/report.h"
 
-static int print_image(struct cli *c, const char *name)
+int print_image(struct cli *c, const struct image_info *info)
 {
-	struct image_only which = { name };
-	struct image_info info;
-	struct why why;
-
-	if (!c->json) {
-		printf("%s\n", name);
-		return EXIT_DONE;
-	}
-	if (ask(c, LETTER_image_show, &which, &info, &why))
-		return report(c, &why);
-	print_document(c, &shape_image_info, &info);
+	if (c->json)
+		print_document(c, &shape_image_info, info);
+	else
+		printf("%s\n", info->name);
 	return EXIT_DONE;
 }
 
+int print_image_named(struct cli *c, const char *name)
+{
+	struct image_only which = { name };
+	struct image_info info = { .name = name };
+	struct why why;
+
+	if (c->json && ask(c, LETTER_image_show, &which, &info, &why))
+		return report(c, &why);
+	return print_image(c, &info);
+}
+
 static const struct flag import_flags[] = {
-	{ .name = "format", .type = &type_pack_kind, .value = "NAME", .offer = OFFER_WORDS,
+	{ .name = "format",
+		.type = &type_pack_kind,
+		.value = "NAME",
+		.offer = OFFER_WORDS,
 		.doc = "tar (a root filesystem), archive (docker or podman save), bundle or auto" },
-	{ .name = "size", .type = &type_size, .value = "SIZE",
+	{ .name = "size",
+		.type = &type_size,
+		.value = "SIZE",
 		.doc = "size of the root filesystem; content and room to grow when absent" },
-	{ .name = "user", .letter = 'u', .type = &type_user, .value = "USER",
+	{ .name = "user",
+		.letter = 'u',
+		.type = &type_user,
+		.value = "USER",
 		.doc = "user of programs, for a plain tree" },
-	{ .name = "service", .field = "services", .type = &type_service, .value = "NAME:PORT",
-		.many = true, .doc = "a start ends when it is up; over the archive's own" },
-	{ .name = "kernel", .type = &type_kernel_name, .value = "NAME", .offer = OFFER_KERNELS,
+	{ .name = "service",
+		.field = "services",
+		.type = &type_service,
+		.value = "NAME:PORT",
+		.many = true,
+		.doc = "a start ends when it is up; over the archive's own" },
+	{ .name = "kernel",
+		.type = &type_kernel_name,
+		.value = "NAME",
+		.offer = OFFER_KERNELS,
 		.doc = "its machines boot this one when they name none" },
 	{ .name = "replace", .doc = "take the name of an image that exists" },
 	{ .name = NULL },
@@ -44,8 +64,9 @@ static int import_image(struct cli *c)
 {
 	const char *const pack[] = { "banger-worker", "pack", c->args[1], NULL };
 	struct image_import body = { .name = c->args[0] };
-	struct import in = { .c = c, .letter = LETTER_image_import, .body = &body,
-		.source = c->args[1] };
+	struct import in = {
+		.c = c, .letter = LETTER_image_import, .body = &body, .source = c->args[1]
+	};
 	struct stat st;
 	struct why why;
 	enum err e = type_ok(&type_image_name, "name", c->args[0], &why);
@@ -58,7 +79,7 @@ static int import_image(struct cli *c)
 	if (!str_eq(c->args[1], "-") && stat(c->args[1], &st) == 0 && S_ISDIR(st.st_mode))
 		in.pack = pack;
 	code = import(&in);
-	return code ? code : print_image(c, c->args[0]);
+	return code ? code : print_image_named(c, c->args[0]);
 }
 
 const struct command cmd_image_import = {
@@ -206,7 +227,7 @@ const struct command cmd_image_show = {
 	.run = show,
 };
 
-static int delete(struct cli *c)
+static int delete (struct cli *c)
 {
 	return act_on_names(c, LETTER_image_delete, "image");
 }

@@ -4,9 +4,8 @@
 #include "base/text.h"
 #include "cli/bundle.h"
 #include "cli/export.h"
+#include "cli/image.h"
 #include "cli/import.h"
-#include "cli/json.h"
-#include "cli/link.h"
 #include "cli/report.h"
 
 #define BUNDLE_END ".tar.zst"
@@ -93,22 +92,6 @@ char *name_of_bundle(struct cli *c, const char *path)
 	return arena_strn(&c->mem, base, n);
 }
 
-static int print_image(struct cli *c, const char *name)
-{
-	struct image_only which = { name };
-	struct image_info info;
-	struct why why;
-
-	if (!c->json) {
-		printf("%s\n", name);
-		return EXIT_DONE;
-	}
-	if (ask(c, LETTER_image_show, &which, &info, &why))
-		return report(c, &why);
-	print_document(c, &shape_image_info, &info);
-	return EXIT_DONE;
-}
-
 /* What has to do with a network is not asked for in vain. */
 static enum err check_flags(const struct cli *c, struct why *why)
 {
@@ -125,8 +108,7 @@ int pull_file(struct cli *c)
 {
 	const char *path = path_of(c->args[0]);
 	struct image_import body = { .format = pack_kind_bundle, .has_format = true };
-	struct import in = { .c = c, .letter = LETTER_image_import, .body = &body,
-		.source = path };
+	struct import in = { .c = c, .letter = LETTER_image_import, .body = &body, .source = path };
 	struct why why;
 	enum err e = check_flags(c, &why);
 	int code;
@@ -134,8 +116,8 @@ int pull_file(struct cli *c)
 	if (!e)
 		e = flags_fill(c, &shape_image_import, &body, &why);
 	if (!e && !path[0]) {
-		e = fail(&why, ERR_invalid_value, "'%.200s' names no file of this host",
-			c->args[0]);
+		e = fail(
+			&why, ERR_invalid_value, "'%.200s' names no file of this host", c->args[0]);
 		fail_hint(&why, "file:PATH, or file:///PATH from the root");
 	}
 	if (!e && !body.name)
@@ -147,5 +129,5 @@ int pull_file(struct cli *c)
 	if (e)
 		return report_usage(c, &why);
 	code = import(&in);
-	return code ? code : print_image(c, body.name);
+	return code ? code : print_image_named(c, body.name);
 }

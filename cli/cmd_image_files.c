@@ -4,40 +4,20 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "cli/image.h"
 #include "cli/json.h"
 #include "cli/op.h"
 #include "cli/report.h"
-
-static void on_note(void *ctx, enum letter_id letter, struct bytes params)
-{
-	op_note(ctx, letter, params);
-}
 
 /* Asks for what takes a while, its stages shown; Ctrl-C ends us, and the daemon then undoes it. */
 static int ask_long(struct cli *c, enum letter_id letter, const void *body)
 {
 	struct image_info info;
-	struct op op;
 	struct why why;
-	enum err e;
 
-	if (link_open(c, &why))
+	if (op_ask(c, letter, body, &info, &why))
 		return report(c, &why);
-	op_init(&op, c, NULL);
-	c->link->note = on_note;
-	c->link->note_ctx = &op;
-	e = ask(c, letter, body, &info, &why);
-	c->link->note = NULL;
-	op_close(&op);
-	if (e) {
-		op_blame(&op, &why);
-		return report(c, &why);
-	}
-	if (c->json)
-		print_document(c, &shape_image_info, &info);
-	else
-		printf("%s\n", info.name);
-	return EXIT_DONE;
+	return print_image(c, &info);
 }
 
 static const struct flag register_flags[] = {
@@ -52,7 +32,10 @@ static const struct flag register_flags[] = {
 		.value = "NAME:PORT",
 		.many = true,
 		.doc = "a start ends when it is up" },
-	{ .name = "kernel", .type = &type_kernel_name, .value = "NAME", .offer = OFFER_KERNELS,
+	{ .name = "kernel",
+		.type = &type_kernel_name,
+		.value = "NAME",
+		.offer = OFFER_KERNELS,
 		.doc = "its machines boot this one when they name none" },
 	{ .name = "replace", .doc = "change the registered image of that name; it keeps its id" },
 	{ .name = NULL },

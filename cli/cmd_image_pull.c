@@ -7,36 +7,50 @@
 #include "cli/bundle.h"
 #include "cli/docker.h"
 #include "cli/file.h"
-#include "cli/json.h"
+#include "cli/image.h"
 #include "cli/op.h"
 #include "cli/report.h"
 
 static const struct flag pull_flags[] = {
-	{ .name = "name", .type = &type_image_name, .value = "NAME",
+	{ .name = "name",
+		.type = &type_image_name,
+		.value = "NAME",
 		.doc = "name of the image; REF as it was given when absent" },
 	{ .name = "replace", .doc = "pull again when it is there, and take its name" },
 	{ .name = "offline", .doc = "use no network: what is not cached is refused" },
 	{ .name = "insecure", .doc = "accept any certificate, and plain http" },
-	{ .name = "ca", .type = &type_path, .value = "FILE", .offer = OFFER_FILES,
+	{ .name = "ca",
+		.type = &type_path,
+		.value = "FILE",
+		.offer = OFFER_FILES,
 		.doc = "certificates (PEM) to trust instead of the host's" },
-	{ .name = "sha256", .type = &type_sha256, .value = "HEX",
+	{ .name = "sha256",
+		.type = &type_sha256,
+		.value = "HEX",
 		.doc = "what a bundle from https must be" },
 	{ .name = "anonymous", .doc = "use no password that docker or podman keeps" },
-	{ .name = "size", .type = &type_size, .value = "SIZE",
+	{ .name = "size",
+		.type = &type_size,
+		.value = "SIZE",
 		.doc = "size of the root filesystem; content and room to grow when absent" },
-	{ .name = "user", .letter = 'u', .type = &type_user, .value = "USER",
+	{ .name = "user",
+		.letter = 'u',
+		.type = &type_user,
+		.value = "USER",
 		.doc = "user of programs, over the image's own" },
-	{ .name = "service", .field = "services", .type = &type_service, .value = "NAME:PORT",
-		.many = true, .doc = "a start ends when it is up; over the image's own" },
-	{ .name = "kernel", .type = &type_kernel_name, .value = "NAME", .offer = OFFER_KERNELS,
+	{ .name = "service",
+		.field = "services",
+		.type = &type_service,
+		.value = "NAME:PORT",
+		.many = true,
+		.doc = "a start ends when it is up; over the image's own" },
+	{ .name = "kernel",
+		.type = &type_kernel_name,
+		.value = "NAME",
+		.offer = OFFER_KERNELS,
 		.doc = "its machines boot this one when they name none" },
 	{ .name = NULL },
 };
-
-static void on_note(void *ctx, enum letter_id letter, struct bytes params)
-{
-	op_note(ctx, letter, params);
-}
 
 static enum err read_trust(struct cli *c, const char *file, struct bytes *ret, struct why *why)
 {
@@ -50,8 +64,8 @@ static enum err read_trust(struct cli *c, const char *file, struct bytes *ret, s
 	if (!there)
 		return fail_field(why, ERR_not_found, "ca", "there is no file %.200s", file);
 	if (!strstr(buf_cstr(&text), "-----BEGIN CERTIFICATE-----"))
-		return fail_field(why, ERR_invalid_value, "ca", "%.200s holds no certificate (PEM)",
-			file);
+		return fail_field(
+			why, ERR_invalid_value, "ca", "%.200s holds no certificate (PEM)", file);
 	copy = arena_take(&c->mem, text.n);
 	if (!copy)
 		return fail_field(why, ERR_too_large, "ca", "%.200s is too long", file);
@@ -77,8 +91,8 @@ static enum err fill(struct cli *c, struct image_pull *body, struct why *why)
 		e = type_ok(&type_reference, "reference", body->reference, why);
 	}
 	if (!e && ca && body->insecure)
-		e = fail_field(why, ERR_invalid_value, "ca",
-			"--ca and --insecure exclude each other");
+		e = fail_field(
+			why, ERR_invalid_value, "ca", "--ca and --insecure exclude each other");
 	if (!e && ca)
 		e = read_trust(c, ca, &body->trust, why);
 	if (e || body->offline || body->bundle || flag_on(c, "anonymous"))
@@ -91,41 +105,20 @@ static enum err fill(struct cli *c, struct image_pull *body, struct why *why)
 	return e;
 }
 
-static int say(struct cli *c, const struct image_info *info)
-{
-	if (c->json)
-		print_document(c, &shape_image_info, info);
-	else
-		printf("%s\n", info->name);
-	return EXIT_DONE;
-}
-
 /* Ctrl-C ends us as it would any program; what was fetched stays for the next pull. */
 static int pull(struct cli *c)
 {
 	struct image_pull body = { .reference = NULL };
 	struct image_info info;
-	struct op op;
 	struct why why;
-	enum err e;
 
 	if (is_file_url(c->args[0]))
 		return pull_file(c);
-	e = fill(c, &body, &why);
-	if (e)
+	if (fill(c, &body, &why))
 		return report_usage(c, &why);
-	if (link_open(c, &why))
+	if (op_ask(c, LETTER_image_pull, &body, &info, &why))
 		return report(c, &why);
-	op_init(&op, c, NULL);
-	c->link->note = on_note;
-	c->link->note_ctx = &op;
-	e = ask(c, LETTER_image_pull, &body, &info, &why);
-	c->link->note = NULL;
-	op_close(&op);
-	if (!e)
-		return say(c, &info);
-	op_blame(&op, &why);
-	return report(c, &why);
+	return print_image(c, &info);
 }
 
 const struct command cmd_image_pull = {

@@ -110,17 +110,11 @@ static const struct flag pull_flags[] = {
 	{ .name = NULL },
 };
 
-static void on_note(void *ctx, enum letter_id letter, struct bytes params)
-{
-	op_note(ctx, letter, params);
-}
-
 /* Ctrl-C ends us as it would any program; the daemon then undoes what was begun. */
 static int pull(struct cli *c)
 {
 	struct kernel_pull body = { .name = c->args[0] };
 	struct kernel_info info;
-	struct op op;
 	struct why why;
 	enum err e = type_ok(&type_kernel_name, "name", c->args[0], &why);
 
@@ -128,18 +122,9 @@ static int pull(struct cli *c)
 		e = flags_fill(c, &shape_kernel_pull, &body, &why);
 	if (e)
 		return report_usage(c, &why);
-	if (link_open(c, &why))
+	if (op_ask(c, LETTER_kernel_pull, &body, &info, &why))
 		return report(c, &why);
-	op_init(&op, c, NULL);
-	c->link->note = on_note;
-	c->link->note_ctx = &op;
-	e = ask(c, LETTER_kernel_pull, &body, &info, &why);
-	c->link->note = NULL;
-	op_close(&op);
-	if (!e)
-		return print_kernel(c, &info);
-	op_blame(&op, &why);
-	return report(c, &why);
+	return print_kernel(c, &info);
 }
 
 const struct command cmd_kernel_pull = {
@@ -154,7 +139,10 @@ const struct command cmd_kernel_pull = {
 };
 
 static const struct flag import_flags[] = {
-	{ .name = "modules", .type = &type_path, .value = "DIR", .offer = OFFER_FILES,
+	{ .name = "modules",
+		.type = &type_path,
+		.value = "DIR",
+		.offer = OFFER_FILES,
 		.doc = "its modules tree, /lib/modules/<release>" },
 	{ .name = "replace", .doc = "take the name of a kernel that exists" },
 	{ .name = "default", .field = "make_default", .doc = "machines use it when none is named" },
@@ -166,8 +154,11 @@ static int import_kernel(struct cli *c)
 	const char *modules = flag_text(c, "modules");
 	const char *const pack[] = { "banger-worker", "pack-kernel", c->args[1], modules, NULL };
 	struct kernel_import body = { .name = c->args[0] };
-	struct import in = { .c = c, .letter = LETTER_kernel_import, .body = &body,
-		.source = c->args[1], .pack = modules ? pack : NULL };
+	struct import in = { .c = c,
+		.letter = LETTER_kernel_import,
+		.body = &body,
+		.source = c->args[1],
+		.pack = modules ? pack : NULL };
 	struct kernel_only which = { c->args[0] };
 	struct kernel_info info;
 	struct why why;
@@ -204,7 +195,7 @@ const struct command cmd_kernel_import = {
 	.run = import_kernel,
 };
 
-static int delete(struct cli *c)
+static int delete (struct cli *c)
 {
 	return act_on_names(c, LETTER_kernel_delete, "kernel");
 }

@@ -16,7 +16,7 @@ enum { HELPED_MAX = 65536 };
 /* A credential helper knows Docker's own registry by its old address. */
 static const char *server_of(const struct reference *ref)
 {
-	return str_eq(ref->host, "docker.io") ? "https://index.docker.io/v1/" : ref->host;
+	return str_eq(ref->host, DOCKER_HOST) ? "https://" DOCKER_INDEX "/v1/" : ref->host;
 }
 
 static enum err give_name(const char *name, int *ret, struct why *why)
@@ -92,14 +92,13 @@ static enum err try_file(const char *path, const struct reference *ref, struct a
 	return fail_hint(why, "mend it, or `--anonymous` asks without a password");
 }
 
-enum err docker_login(const struct reference *ref, struct arena *a, struct docker_login *ret,
-	struct why *why)
+enum err docker_login(
+	const struct reference *ref, struct arena *a, struct docker_login *ret, struct why *why)
 {
 	static const struct {
 		const char *variable, *beneath;
 	} places[] = { { "DOCKER_CONFIG", "/config.json" }, { "REGISTRY_AUTH_FILE", "" },
-		{ "HOME", "/.docker/config.json" },
-		{ "XDG_RUNTIME_DIR", "/containers/auth.json" },
+		{ "HOME", "/.docker/config.json" }, { "XDG_RUNTIME_DIR", "/containers/auth.json" },
 		{ "HOME", "/.config/containers/auth.json" } };
 	bool own_docker = getenv("DOCKER_CONFIG") != NULL;
 	char path[PLACE_BYTES];

@@ -31,6 +31,11 @@ static enum err keep(struct arena *a, const char *s, const char **ret, struct wh
 	return !s || *ret ? OK : fail(why, ERR_no_memory, "no memory for a password");
 }
 
+static bool is_name(const char *key, size_t n, const char *name)
+{
+	return n == strlen(name) && memcmp(key, name, n) == 0;
+}
+
 /* How much of HOST/PATH a key covers; 0 when it is about another. */
 static size_t covers(const char *key, const struct reference *ref)
 {
@@ -44,9 +49,8 @@ static size_t covers(const char *key, const struct reference *ref)
 		n--;
 	if (n > 3 && (memcmp(key + n - 3, "/v1", 3) == 0 || memcmp(key + n - 3, "/v2", 3) == 0))
 		n -= 3;
-	if (str_eq(ref->host, "docker.io") &&
-		((n == 15 && memcmp(key, "index.docker.io", 15) == 0) ||
-			(n == 20 && memcmp(key, "registry-1.docker.io", 20) == 0)))
+	if (str_eq(ref->host, DOCKER_HOST) &&
+		(is_name(key, n, DOCKER_INDEX) || is_name(key, n, DOCKER_REGISTRY)))
 		return strlen(ref->host);
 	snprintf(name, sizeof(name), "%s/%s/", ref->host, ref->path);
 	return n > 0 && strncmp(name, key, n) == 0 && name[n] == '/' ? n : 0;
@@ -58,7 +62,8 @@ static const char *best(const json_t *o, const struct reference *ref)
 	const char *key, *found = NULL;
 	size_t most = 0;
 
-	json_object_foreach(all, key, value) {
+	json_object_foreach(all, key, value)
+	{
 		size_t n = covers(key, ref);
 
 		if (n > most)
@@ -100,8 +105,8 @@ static char *decoded(struct arena *a, const char *s)
 	return out;
 }
 
-static enum err take_auth(const json_t *o, struct arena *a, struct docker_login *ret,
-	struct why *why)
+static enum err take_auth(
+	const json_t *o, struct arena *a, struct docker_login *ret, struct why *why)
 {
 	const char *auth = text_of(o, "auth");
 	char *pair, *colon;
@@ -140,16 +145,16 @@ enum err docker_file(struct bytes text, const struct reference *ref, struct aren
 	key = key ? text_of(helpers, key) : text_of(root, "credsStore");
 	if (key) {
 		if (strchr(key, '/') || strlen(key) > 64)
-			return fail(why, ERR_invalid_value, "'%.64s' names no credential helper",
-				key);
+			return fail(
+				why, ERR_invalid_value, "'%.64s' names no credential helper", key);
 		return keep(a, key, helper, why);
 	}
 	key = best(auths, ref);
 	return key ? take_auth(json_object_get(auths, key), a, ret, why) : OK;
 }
 
-enum err docker_helped(struct bytes text, struct arena *a, struct docker_login *ret,
-	struct why *why)
+enum err docker_helped(
+	struct bytes text, struct arena *a, struct docker_login *ret, struct why *why)
 {
 	json_error_t at;
 	own_json root = json_loadb((const char *)text.p, text.n, 0, &at);

@@ -24,11 +24,6 @@ static enum err body_for(struct each *s, const char *name, void *body, struct wh
 	return e ? e : flags_fill(s->c, in, body, why);
 }
 
-static void on_note(void *ctx, enum letter_id letter, struct bytes params)
-{
-	op_note(ctx, letter, params);
-}
-
 /* Stages of a single machine are shown; those of several would be a jumble. */
 static void wait_all(struct each *s)
 {
@@ -40,10 +35,9 @@ static void wait_all(struct each *s)
 		return;
 	}
 	op_init(&op, s->c, NULL);
-	l->note = on_note;
-	l->note_ctx = &op;
+	op_hear(&op);
 	call_all(l, s->calls, s->n);
-	l->note = NULL;
+	op_unheard(&op);
 	op_close(&op);
 	if (s->calls[0].why.code)
 		op_blame(&op, &s->calls[0].why);
@@ -76,8 +70,9 @@ int each_ask_names(struct each *s, struct cli *c, enum letter_id letter, const c
 		struct call *call = &s->calls[i];
 		void *body = bodies + i * body_n;
 
-		*call = (struct call){ .letter = letter, .body = body,
-			.result = s->results + i * k->out->size };
+		*call = (struct call){
+			.letter = letter, .body = body, .result = s->results + i * k->out->size
+		};
 		if (body_for(s, names[i], body, &call->why))
 			call->done = true;
 	}

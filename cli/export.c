@@ -162,17 +162,8 @@ static int begin(struct fill *f)
 {
 	struct image_only body = { f->ex->image };
 	struct call k = { .letter = LETTER_image_export, .body = &body, .result = &f->begun };
-	struct interrupts *i = &f->interrupts;
 
-	call_send(f->c->link, &k);
-	while (!k.done && !f->c->link->gone && !i->first)
-		loop_turn(f->c->loop, true);
-	rpc_forget(f->c->link->rpc, &k);
-	if (!k.done && i->first)
-		return EXIT_SIGNAL + i->first;
-	if (!k.done)
-		k.why = f->c->link->gone_why;
-	return k.why.code ? report(f->c, &k.why) : EXIT_DONE;
+	return interrupts_call(&f->interrupts, f->c, &k);
 }
 
 static int run(struct fill *f)

@@ -126,17 +126,8 @@ static int wait_end(struct pour *p)
 static int begin(struct pour *p)
 {
 	struct call k = { .letter = p->in->letter, .body = p->in->body, .result = &p->begun };
-	struct interrupts *i = &p->interrupts;
 
-	call_send(p->c->link, &k);
-	while (!k.done && !p->c->link->gone && !i->first)
-		loop_turn(p->c->loop, true);
-	rpc_forget(p->c->link->rpc, &k);
-	if (!k.done && i->first)
-		return EXIT_SIGNAL + i->first;
-	if (!k.done)
-		k.why = p->c->link->gone_why;
-	return k.why.code ? report(p->c, &k.why) : 0;
+	return interrupts_call(&p->interrupts, p->c, &k);
 }
 
 static int run(struct pour *p)

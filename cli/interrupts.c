@@ -5,6 +5,8 @@
 
 #include <signal.h>
 
+#include "cli/report.h"
+
 static const int wanted[INTERRUPTS_MAX] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
 
 static void on_signal(void *ctx, int signal)
@@ -44,4 +46,17 @@ void interrupts_stop(struct interrupts *i)
 {
 	for (unsigned k = 0; k < COUNT(wanted); k++)
 		sigwatch_stop(&i->watches[k]);
+}
+
+int interrupts_call(struct interrupts *i, struct cli *c, struct call *k)
+{
+	call_send(c->link, k);
+	while (!k->done && !c->link->gone && !i->first)
+		loop_turn(c->loop, true);
+	rpc_forget(c->link->rpc, k);
+	if (!k->done && i->first)
+		return EXIT_SIGNAL + i->first;
+	if (!k->done)
+		k->why = c->link->gone_why;
+	return k->why.code ? report(c, &k->why) : EXIT_DONE;
 }

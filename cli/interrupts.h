@@ -4,7 +4,7 @@
 #ifndef CLI_INTERRUPTS_H
 #define CLI_INTERRUPTS_H
 
-#include "cli/cli.h"
+#include "cli/link.h"
 
 enum { INTERRUPTS_MAX = 6, GIVE_UP_MS = 2000 };
 
@@ -22,5 +22,7 @@ struct interrupts {
 void interrupts_start(struct interrupts *i, struct loop *l);
 void interrupts_to(struct interrupts *i, void (*fn)(void *ctx, int signal), void *ctx);
 void interrupts_stop(struct interrupts *i);
+/* Asks, and waits for the answer or the first signal; answers the exit code, 0 when all is well. */
+int interrupts_call(struct interrupts *i, struct cli *c, struct call *k);
 
 #endif

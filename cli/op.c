@@ -233,6 +233,41 @@ void op_blame(const struct op *o, struct why *why)
 		return;
 	show_duration(time, sizeof(time), worst->ms);
 	str_copy(text, sizeof(text), why->text);
-	snprintf(why->text, sizeof(why->text), "%.300s (stage %.39s, %s)", text,
-		worst->name, time);
+	snprintf(why->text, sizeof(why->text), "%.300s (stage %.39s, %s)", text, worst->name, time);
+}
+
+/* ---- an ask with stages ---- */
+
+static void on_note(void *ctx, enum letter_id letter, struct bytes params)
+{
+	op_note(ctx, letter, params);
+}
+
+void op_hear(struct op *o)
+{
+	o->link->note = on_note;
+	o->link->note_ctx = o;
+}
+
+void op_unheard(struct op *o)
+{
+	o->link->note = NULL;
+}
+
+enum err op_ask(
+	struct cli *c, enum letter_id letter, const void *body, void *result, struct why *why)
+{
+	struct op op;
+	enum err e = link_open(c, why);
+
+	if (e)
+		return e;
+	op_init(&op, c, NULL);
+	op_hear(&op);
+	e = ask(c, letter, body, result, why);
+	op_unheard(&op);
+	op_close(&op);
+	if (e)
+		op_blame(&op, why);
+	return e;
 }

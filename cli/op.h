@@ -43,6 +43,9 @@ struct op {
 
 /* How stages are shown is decided here: by terminal, --progress, --quiet and --json. */
 void op_init(struct op *o, struct cli *c, const uint64_t *id);
+/* The link's notifications go to it, until op_unheard. */
+void op_hear(struct op *o);
+void op_unheard(struct op *o);
 /* Gives a notification; false when it is none of this operation's. */
 bool op_note(struct op *o, enum letter_id letter, struct bytes params);
 /* Asks the daemon to cancel it, once; before it is known, it does nothing. */
@@ -51,5 +54,9 @@ void op_close(struct op *o); /* gives the terminal's line back */
 
 /* Adds to the failure the stage that failed, or, for a deadline, the one that took longest. */
 void op_blame(const struct op *o, struct why *why);
+
+/* One ask that takes a while, connected first if need be; stages are shown, a failure is blamed. */
+enum err op_ask(struct cli *c, enum letter_id letter, const void *body, void *result,
+	struct why *why) MUST_CHECK;
 
 #endif

@@ -11,7 +11,6 @@
 
 #include "proto/check.h"
 
-#define DOCKER_HOST "docker.io"
 #define TOO_LONG "must have a name of at most 255 characters, its host included"
 
 static bool is_lower(char c)
@@ -82,8 +81,8 @@ static bool is_host_name(const char *s, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		bool last = i + 1 == n || s[i + 1] == '.';
 
-		if (s[i] == '.' ? begin : !isalnum((unsigned char)s[i]) &&
-						  (s[i] != '-' || begin || last))
+		if (s[i] == '.' ? begin :
+				  !isalnum((unsigned char)s[i]) && (s[i] != '-' || begin || last))
 			return false;
 		begin = s[i] == '.';
 	}
@@ -146,7 +145,7 @@ static const char *read_name(const char *s, size_t n, struct reference *r)
 		return "must not be a bare id of 64 hex digits";
 	if (host) {
 		memcpy(r->host, s, host - 1);
-		docker = str_eq(r->host, DOCKER_HOST) || str_eq(r->host, "index." DOCKER_HOST);
+		docker = str_eq(r->host, DOCKER_HOST) || str_eq(r->host, DOCKER_INDEX);
 	}
 	if (docker)
 		memcpy(r->host, DOCKER_HOST, sizeof(DOCKER_HOST));

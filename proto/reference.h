@@ -7,6 +7,10 @@
 
 #include "base/err.h"
 
+#define DOCKER_HOST "docker.io" /* where none is named */
+#define DOCKER_REGISTRY "registry-1." DOCKER_HOST /* who serves it */
+#define DOCKER_INDEX "index." DOCKER_HOST /* its old name, which files of passwords keep */
+
 enum {
 	REFERENCE_NAME_BYTES = 256, /* of host and path together */
 	REFERENCE_TAG_BYTES = 129,
@@ -15,7 +19,7 @@ enum {
 };
 
 struct reference {
-	char host[REFERENCE_NAME_BYTES]; /* with its port; docker.io where none is named */
+	char host[REFERENCE_NAME_BYTES]; /* with its port; DOCKER_HOST where none is named */
 	char path[REFERENCE_NAME_BYTES]; /* library/debian */
 	char tag[REFERENCE_TAG_BYTES]; /* latest where neither it nor a digest is named; "" beside a
 					  digest alone */

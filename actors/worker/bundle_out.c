@@ -15,6 +15,7 @@
 
 #include "worker/bundle.h"
 #include "worker/image.h"
+#include "worker/stretch.h"
 
 enum { STEP = 262144, GAP_KEPT = 65536, RUNS_MAX = 1048576 };
 
@@ -105,18 +106,13 @@ static enum err read_stretch(struct out *o, const struct part *p, struct content
 
 static enum err read_data(struct out *o, const struct part *p, struct content *c, struct why *why)
 {
-	off_t at = 0, hole;
-	enum err e = OK;
+	struct stretch s = { 0, 0 };
+	enum err e = stretch_next(p->fd, (off_t)p->size, &s, why);
 
-	while (!e && (uint64_t)at < p->size) {
-		at = lseek(p->fd, at, SEEK_DATA);
-		if (at < 0)
-			return errno == ENXIO ? OK : fail_errno(why, "cannot find data");
-		hole = lseek(p->fd, at, SEEK_HOLE);
-		if (hole < 0)
-			return fail_errno(why, "cannot find holes");
-		e = read_stretch(o, p, c, (uint64_t)at, MIN((uint64_t)hole, p->size), why);
-		at = hole;
+	while (!e && s.at < s.end) {
+		e = read_stretch(o, p, c, (uint64_t)s.at, (uint64_t)s.end, why);
+		if (!e)
+			e = stretch_next(p->fd, (off_t)p->size, &s, why);
 	}
 	return e;
 }

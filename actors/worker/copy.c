@@ -10,12 +10,14 @@
 #include <unistd.h>
 
 #include "worker/job.h"
+#include "worker/stretch.h"
 
 enum { STEP = 8 * 1024 * 1024, BUFFER = 65536 };
 
 static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode)
 {
-	struct open_how how = { .flags = flags | O_CLOEXEC, .mode = mode,
+	struct open_how how = { .flags = flags | O_CLOEXEC,
+		.mode = mode,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
 
 	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
@@ -38,8 +40,8 @@ static ssize_t copy_by_hand(int from, int to, off_t at, size_t n)
 	return got;
 }
 
-static enum err copy_stretch(struct job *j, int from, int to, off_t at, off_t end, uint64_t *done,
-	struct why *why)
+static enum err copy_stretch(
+	struct job *j, int from, int to, off_t at, off_t end, uint64_t *done, struct why *why)
 {
 	bool by_hand = false;
 
@@ -52,7 +54,8 @@ static enum err copy_stretch(struct job *j, int from, int to, off_t at, off_t en
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (!by_hand && (got == 0 || (got < 0 && (errno == EXDEV || errno == EINVAL ||
-							errno == EOPNOTSUPP || errno == ENOSYS)))) {
+								 errno == EOPNOTSUPP ||
+								 errno == ENOSYS)))) {
 			by_hand = true;
 			continue;
 		}
@@ -67,21 +70,16 @@ static enum err copy_stretch(struct job *j, int from, int to, off_t at, off_t en
 	return OK;
 }
 
-static enum err copy_data(struct job *j, int from, int to, off_t size, uint64_t *done,
-	struct why *why)
+static enum err copy_data(
+	struct job *j, int from, int to, off_t size, uint64_t *done, struct why *why)
 {
-	off_t at = 0, hole;
-	enum err e = OK;
+	struct stretch s = { 0, 0 };
+	enum err e = stretch_next(from, size, &s, why);
 
-	while (at < size && !e) {
-		at = lseek(from, at, SEEK_DATA);
-		if (at < 0)
-			return errno == ENXIO ? OK : fail_errno(why, "cannot find data");
-		hole = lseek(from, at, SEEK_HOLE);
-		if (hole < 0)
-			return fail_errno(why, "cannot find holes");
-		e = copy_stretch(j, from, to, at, MIN(hole, size), done, why);
-		at = hole;
+	while (!e && s.at < s.end) {
+		e = copy_stretch(j, from, to, s.at, s.end, done, why);
+		if (!e)
+			e = stretch_next(from, size, &s, why);
 	}
 	return e;
 }

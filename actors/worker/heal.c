@@ -22,6 +22,15 @@ struct healing {
 
 /* ---- a nested home ---- */
 
+static void text_of_name(const struct node *node, char out[EXT4_NAME_MAX + 1])
+{
+	size_t n;
+	const char *p = node_name(node, &n);
+
+	memcpy(out, p, n);
+	out[n] = '\0';
+}
+
 static bool alone(const struct node *top, const char *path)
 {
 	const struct node *kid;
@@ -29,11 +38,8 @@ static bool alone(const struct node *top, const char *path)
 	TAILQ_FOREACH(kid, &top->kids, beside)
 	{
 		char name[EXT4_NAME_MAX + 1];
-		size_t n;
-		const char *p = node_name(kid, &n);
 
-		memcpy(name, p, n);
-		name[n] = '\0';
+		text_of_name(kid, name);
 		if (!nested_beside(name, path))
 			return false;
 	}
@@ -47,11 +53,8 @@ static bool is_home(const struct node *dir)
 	TAILQ_FOREACH(kid, &dir->kids, beside)
 	{
 		char name[EXT4_NAME_MAX + 1];
-		size_t n;
-		const char *p = node_name(kid, &n);
 
-		memcpy(name, p, n);
-		name[n] = '\0';
+		text_of_name(kid, name);
 		if (nested_mark(name))
 			return true;
 	}

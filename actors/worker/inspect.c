@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "worker/image.h"
+#include "worker/stretch.h"
 
 enum { STEP = 1024 * 1024 };
 
@@ -38,18 +39,14 @@ static enum err hash_stretch(
 static enum err hash_all(struct job *j, EVP_MD_CTX *hash, int fd, off_t size, struct why *why)
 {
 	own_mem uint8_t *buf = malloc(STEP);
-	off_t at = 0, hole;
-	enum err e = buf ? OK : fail(why, ERR_no_memory, "no memory to read");
+	struct stretch s = { 0, 0 };
+	enum err e = buf ? stretch_next(fd, size, &s, why) :
+			   fail(why, ERR_no_memory, "no memory to read");
 
-	while (!e && at < size) {
-		at = lseek(fd, at, SEEK_DATA);
-		if (at < 0)
-			return errno == ENXIO ? OK : fail_errno(why, "cannot find data");
-		hole = lseek(fd, at, SEEK_HOLE);
-		if (hole < 0)
-			return fail_errno(why, "cannot find holes");
-		e = hash_stretch(j, hash, fd, at, MIN(hole, size), buf, why);
-		at = hole;
+	while (!e && s.at < s.end) {
+		e = hash_stretch(j, hash, fd, s.at, s.end, buf, why);
+		if (!e)
+			e = stretch_next(fd, size, &s, why);
 	}
 	return e;
 }

@@ -12,7 +12,7 @@ enum { SECRET_BYTES = 65536, REACH_TRIES = 3, TOKEN_TRIES = 4 };
 /* Docker's own registry answers under another name than its images have. */
 static const char *api_host(const struct reference *ref)
 {
-	return str_eq(ref->host, "docker.io") ? "registry-1.docker.io" : ref->host;
+	return str_eq(ref->host, DOCKER_HOST) ? DOCKER_REGISTRY : ref->host;
 }
 
 static enum err basic(struct registry *r, char **ret, struct why *why)
@@ -68,8 +68,8 @@ static enum err add_escaped(struct buf *b, CURL *h, const char *key, const char 
 }
 
 /* service, scope, and with an identity token what trades it in. */
-static enum err questions(struct registry *r, const struct challenge *c, struct buf *b,
-	struct why *why)
+static enum err questions(
+	struct registry *r, const struct challenge *c, struct buf *b, struct why *why)
 {
 	char scope[REFERENCE_NAME_BYTES + 32];
 	CURL *h = curl_easy_init();
@@ -106,8 +106,8 @@ static enum err take_token(struct registry *r, struct request *q, struct why *wh
 	return OK;
 }
 
-static enum err ask_token(struct registry *r, struct request *q, const struct challenge *c,
-	struct why *why)
+static enum err ask_token(
+	struct registry *r, struct request *q, const struct challenge *c, struct why *why)
 {
 	own_buf question = { .max = SECRET_BYTES };
 	char *password = NULL;
@@ -121,12 +121,12 @@ static enum err ask_token(struct registry *r, struct request *q, const struct ch
 		return e;
 	headers[0] = password;
 	if (sent || snprintf(q->url, sizeof(q->url), "%s%s%s", c->realm,
-			    strchr(c->realm, '?') ? "&" : "?", buf_cstr(&question)) <
-			(int)sizeof(q->url)) {
+			    strchr(c->realm, '?') ? "&" : "?",
+			    buf_cstr(&question)) < (int)sizeof(q->url)) {
 		if (sent)
 			str_copy(q->url, sizeof(q->url), c->realm);
-		e = persist(q, headers, sent ? buf_cstr(&question) : NULL, TOKEN_TRIES, "a token",
-			why);
+		e = persist(
+			q, headers, sent ? buf_cstr(&question) : NULL, TOKEN_TRIES, "a token", why);
 	} else {
 		e = fail(why, ERR_too_large, "the address of tokens is too long");
 	}
@@ -138,7 +138,7 @@ static enum err bearer(struct registry *r, const struct challenge *c, struct why
 {
 	struct request q = { .r = r };
 	bool safe = strncmp(c->realm, "https://", 8) == 0 ||
-		(r->ask.insecure && strncmp(c->realm, "http://", 7) == 0);
+		    (r->ask.insecure && strncmp(c->realm, "http://", 7) == 0);
 	enum err e;
 
 	if (!safe)
@@ -147,7 +147,9 @@ static enum err bearer(struct registry *r, const struct challenge *c, struct why
 	e = ask_token(r, &q, c, why);
 	if (!e && q.status == 401) {
 		fail(why, ERR_denied, "%s does not take the password of '%.100s'", r->ref.host,
-			r->ask.username ? r->ask.username : r->ask.token ? "a token" : "nobody");
+			r->ask.username ? r->ask.username :
+			r->ask.token    ? "a token" :
+					  "nobody");
 		e = fail_hint(why, "`docker login %s` keeps a new one", r->ref.host);
 	}
 	if (!e)
@@ -163,19 +165,21 @@ enum err registry_sign_in(struct registry *r, const struct challenge *c, struct 
 	if (c->bearer && c->realm[0])
 		return bearer(r, c, why);
 	if (!c->basic)
-		return fail(why, ERR_unsupported, "%s asks for a sign-in of a kind that "
-						  "banger does not know", r->ref.host);
+		return fail(why, ERR_unsupported,
+			"%s asks for a sign-in of a kind that "
+			"banger does not know",
+			r->ref.host);
 	if (r->ask.username)
 		return basic(r, &r->authorization, why);
 	fail(why, ERR_denied, "%s wants a password", r->ref.host);
-	return fail_hint(why, "`docker login %s` (or podman) keeps one that banger uses",
-		r->ref.host);
+	return fail_hint(
+		why, "`docker login %s` (or podman) keeps one that banger uses", r->ref.host);
 }
 
 /* ---- the first word ---- */
 
-static enum err ping(struct registry *r, struct request *q, const char *scheme, unsigned tries,
-	struct why *why)
+static enum err ping(
+	struct registry *r, struct request *q, const char *scheme, unsigned tries, struct why *why)
 {
 	static const char *const none[] = { NULL };
 	enum err e;
@@ -184,8 +188,8 @@ static enum err ping(struct registry *r, struct request *q, const char *scheme, 
 	snprintf(q->url, sizeof(q->url), "%s/v2/", r->base);
 	e = persist(q, none, NULL, tries, "its first word", why);
 	if (e == ERR_not_found)
-		return fail(why, ERR_unsupported, "%s is no registry (of protocol v2)",
-			r->ref.host);
+		return fail(
+			why, ERR_unsupported, "%s is no registry (of protocol v2)", r->ref.host);
 	if (!e && q->status == 401)
 		e = registry_sign_in(r, &q->challenge, why);
 	return e;
@@ -195,8 +199,8 @@ static enum err ping(struct registry *r, struct request *q, const char *scheme, 
 static bool deaf(const struct request *q)
 {
 	return q->status == 0 &&
-		(q->code == CURLE_SSL_CONNECT_ERROR || q->code == CURLE_COULDNT_CONNECT ||
-			q->code == CURLE_GOT_NOTHING || q->code == CURLE_RECV_ERROR);
+	       (q->code == CURLE_SSL_CONNECT_ERROR || q->code == CURLE_COULDNT_CONNECT ||
+		       q->code == CURLE_GOT_NOTHING || q->code == CURLE_RECV_ERROR);
 }
 
 enum err registry_reach(struct registry *r, struct why *why)

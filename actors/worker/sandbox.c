@@ -130,10 +130,10 @@ enum {
 	READS = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
 		LANDLOCK_ACCESS_FS_READ_DIR,
 	WRITES = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
-		LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
-		LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-		LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
-		LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM
+		 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+		 LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+		 LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+		 LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM
 };
 
 static void allow_beneath(int rules, int dir, uint64_t access)
@@ -146,8 +146,8 @@ static void allow_beneath(int rules, int dir, uint64_t access)
 /* What this kernel can refuse. Its first version refuses every rename between directories. */
 static uint64_t refusable(bool read_all)
 {
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
-		LANDLOCK_CREATE_RULESET_VERSION);
+	long version =
+		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	uint64_t access = WRITES;
 
 	if (version < (read_all ? 2 : 1))
@@ -161,49 +161,55 @@ static uint64_t refusable(bool read_all)
 	return access;
 }
 
+/* Rules that allow nothing but files beneath dir; -1 where the kernel has none. */
+static int rules_for(int dir, uint64_t access)
+{
+	struct landlock_ruleset_attr attr = { .handled_access_fs = access };
+	int rules = -1;
+
+	if (access)
+		rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (rules >= 0)
+		allow_beneath(rules, dir,
+			access & ~(uint64_t)(LANDLOCK_ACCESS_FS_EXECUTE |
+					     LANDLOCK_ACCESS_FS_MAKE_CHAR |
+					     LANDLOCK_ACCESS_FS_MAKE_BLOCK));
+	return rules;
+}
+
 void landlock_close(int dir, bool read_all)
 {
-	struct landlock_ruleset_attr attr = { .handled_access_fs = refusable(read_all) };
-	own_fd rules = -1;
+	uint64_t access = refusable(read_all);
+	own_fd rules = rules_for(dir, access);
 
-	if (attr.handled_access_fs)
-		rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (rules < 0)
 		return;
-	allow_beneath(rules, dir, attr.handled_access_fs &
-			~(uint64_t)(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
-				LANDLOCK_ACCESS_FS_MAKE_BLOCK));
 	if (!read_all && fcntl(FD_EXTRA, F_GETFD) >= 0)
 		allow_beneath(rules, FD_EXTRA, LANDLOCK_ACCESS_FS_READ_FILE);
 	if (read_all) {
 		own_fd null = open("/dev/null", O_PATH | O_CLOEXEC);
 
-		allow_beneath(rules, null, attr.handled_access_fs &
-				(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE));
+		allow_beneath(rules, null,
+			access & (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE));
 	}
 	(void)!syscall(SYS_landlock_restrict_self, rules, 0);
 }
 
 void landlock_reads(int dir, const char *const *paths, size_t n)
 {
-	struct landlock_ruleset_attr attr = { .handled_access_fs = refusable(false) };
-	own_fd rules = -1;
+	own_fd rules = rules_for(dir, refusable(false));
 
-	if (attr.handled_access_fs)
-		rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (rules < 0)
 		return;
-	allow_beneath(rules, dir, attr.handled_access_fs &
-			~(uint64_t)(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
-				LANDLOCK_ACCESS_FS_MAKE_BLOCK));
 	for (size_t i = 0; i < n; i++) {
 		own_fd fd = open(paths[i], O_PATH | O_CLOEXEC);
 		struct stat st;
 
 		if (fd >= 0 && fstat(fd, &st) == 0)
-			allow_beneath(rules, fd, S_ISDIR(st.st_mode) ?
-				LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR :
-				LANDLOCK_ACCESS_FS_READ_FILE);
+			allow_beneath(rules, fd,
+				S_ISDIR(st.st_mode) ?
+					LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR :
+					LANDLOCK_ACCESS_FS_READ_FILE);
 	}
 	(void)!syscall(SYS_landlock_restrict_self, rules, 0);
 }
@@ -288,9 +294,8 @@ enum err sandbox_registry(struct why *why)
 		"/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/crypto-policies",
 		"/etc/ld.so.cache", "/usr/share/ca-certificates",
 		"/usr/local/share/ca-certificates", "/usr/lib", "/usr/lib64", "/lib", "/lib64",
-		"/usr/share/zoneinfo",
-		"/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager",
-		"/dev/urandom", "/dev/null" };
+		"/usr/share/zoneinfo", "/run/systemd/resolve", "/run/resolvconf",
+		"/run/NetworkManager", "/dev/urandom", "/dev/null" };
 
 	landlock_reads(FD_DIR, reads, COUNT(reads));
 	(void)!prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -168,15 +168,19 @@ def tokens(house):
         rogue.close()
 
 
+def two_of_one_base(rogue):
+    """Two images, a and b, of a layer that both have and one of their own; the common one's digest."""
+    base = oci.tar_of([station.file_of("base", "x" * 9000)])
+    ours = [oci.Image([base, oci.tar_of([station.file_of("own", w)])]) for w in "ab"]
+    return [rogue.put(i, tag=w) for i, w in zip(ours, "ab")], ours[0].layers[0]["digest"]
+
+
 def shared(house):
     """layers are fetched once: by two images, by two pulls at once, and never again"""
     rogue = Rogue()
     gate, arrived = threading.Event(), threading.Event()
     try:
-        base = oci.tar_of([station.file_of("base", "x" * 9000)])
-        ours = [oci.Image([base, oci.tar_of([station.file_of("own", w)])]) for w in "ab"]
-        refs = [rogue.put(i, tag=w) for i, w in zip(ours, "ab")]
-        layer = ours[0].layers[0]["digest"]
+        refs, layer = two_of_one_base(rogue)
 
         def plan(h, _count):
             if layer in h.path:
@@ -216,10 +220,7 @@ def one_goes(house):
     rogue = Rogue()
     gate, arrived = threading.Event(), threading.Event()
     try:
-        base = oci.tar_of([station.file_of("base", "x" * 9000)])
-        ours = [oci.Image([base, oci.tar_of([station.file_of("own", w)])]) for w in "ab"]
-        refs = [rogue.put(i, tag=w) for i, w in zip(ours, "ab")]
-        layer = ours[0].layers[0]["digest"]
+        refs, layer = two_of_one_base(rogue)
 
         def plan(h, count):
             if layer in h.path and count == 1:

@@ -26,14 +26,22 @@ static void keys(void **state UNUSED)
 		const char *ref, *key;
 		bool fits;
 	} rows[] = {
-		{ "debian", "https://index.docker.io/v1/", true },
-		{ "debian", "index.docker.io", true }, { "debian", "docker.io", true },
-		{ "debian", "registry-1.docker.io", true }, { "debian", "library", false },
-		{ "h:5000/a", "h:5000", true }, { "h:5000/a", "https://h:5000/v2/", true },
-		{ "h:5000/a", "http://h:5000", true }, { "h:5000/a", "h", false },
-		{ "h:5000/a", "h:500", false }, { "h.x/a/b", "h.x/a", true },
-		{ "h.x/a/b", "h.x/a/b", true }, { "h.x/a/b", "h.x/b", false },
-		{ "h.x/ab", "h.x/a", false }, { "h.x/a", "", false }, { "h.x/a", "/", false },
+		{ "debian", "https://" DOCKER_INDEX "/v1/", true },
+		{ "debian", "index.docker.io", true },
+		{ "debian", "docker.io", true },
+		{ "debian", "registry-1.docker.io", true },
+		{ "debian", "library", false },
+		{ "h:5000/a", "h:5000", true },
+		{ "h:5000/a", "https://h:5000/v2/", true },
+		{ "h:5000/a", "http://h:5000", true },
+		{ "h:5000/a", "h", false },
+		{ "h:5000/a", "h:500", false },
+		{ "h.x/a/b", "h.x/a", true },
+		{ "h.x/a/b", "h.x/a/b", true },
+		{ "h.x/a/b", "h.x/b", false },
+		{ "h.x/ab", "h.x/a", false },
+		{ "h.x/a", "", false },
+		{ "h.x/a", "/", false },
 	};
 	struct arena a;
 
@@ -41,8 +49,8 @@ static void keys(void **state UNUSED)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		char text[300];
 
-		snprintf(text, sizeof(text), "{\"auths\":{\"%s\":{\"auth\":" A_B "}}}",
-			rows[i].key);
+		snprintf(
+			text, sizeof(text), "{\"auths\":{\"%s\":{\"auth\":" A_B "}}}", rows[i].key);
 		assert_int_equal(look(&a, rows[i].ref, text), OK);
 		check_row((login.username != NULL) == rows[i].fits, "%s %s", rows[i].ref,
 			rows[i].key);
@@ -55,15 +63,19 @@ static void forms(void **state UNUSED)
 	struct arena a;
 
 	arena_init(&a, 64 * KiB);
-	assert_int_equal(look(&a, "h.x/a/b", "{\"auths\":{\"h.x\":{\"auth\":" A_B "},"
-		"\"h.x/a\":{\"username\":\"u\",\"password\":\"p\"}}}"), OK);
+	assert_int_equal(look(&a, "h.x/a/b",
+				 "{\"auths\":{\"h.x\":{\"auth\":" A_B "},"
+				 "\"h.x/a\":{\"username\":\"u\",\"password\":\"p\"}}}"),
+		OK);
 	assert_string_equal(login.username, "u"); /* the longer key */
 	assert_string_equal(login.password, "p");
 	assert_int_equal(look(&a, "h.x/c", "{\"auths\":{\"h.x\":{\"auth\":" A_B "}}}"), OK);
 	assert_string_equal(login.username, "a");
 	assert_string_equal(login.password, "b");
-	assert_int_equal(look(&a, "h.x/c", "{\"auths\":{\"h.x\":{\"auth\":" A_B
-		",\"identitytoken\":\"t\"}}}"), OK);
+	assert_int_equal(
+		look(&a, "h.x/c",
+			"{\"auths\":{\"h.x\":{\"auth\":" A_B ",\"identitytoken\":\"t\"}}}"),
+		OK);
 	assert_string_equal(login.token, "t");
 	assert_int_equal(look(&a, "h.x/c", BOTH), OK);
 	assert_string_equal(helper, "k");
@@ -72,8 +84,8 @@ static void forms(void **state UNUSED)
 	assert_int_equal(look(&a, "h.x/c", "{\"credsStore\":\"../s\"}"), ERR_invalid_value);
 	assert_int_equal(look(&a, "h.x/c", "{\"auths\":{\"h.x\":{\"auth\":\"YWI=\"}}}"),
 		ERR_invalid_value); /* no colon */
-	assert_int_equal(look(&a, "h.x/c", "{\"auths\":{\"h.x\":{\"auth\":\"?\"}}}"),
-		ERR_invalid_value);
+	assert_int_equal(
+		look(&a, "h.x/c", "{\"auths\":{\"h.x\":{\"auth\":\"?\"}}}"), ERR_invalid_value);
 	assert_int_equal(look(&a, "h.x/c", "[]"), ERR_invalid_value);
 	assert_int_equal(look(&a, "h.x/c", "{\"auths\":7}"), OK);
 	assert_null(login.username);
