@@ -316,16 +316,14 @@ enum err open_raw(struct source *s, struct archive **ret, struct why *why)
 enum err next_entry(struct archive *a, struct source *s, struct archive_entry **ret,
 	struct why *why)
 {
-	int got;
+	int got = archive_read_next_header(a, ret);
 
-	do
-		got = archive_read_next_header(a, ret);
-	while (got == ARCHIVE_RETRY);
 	if (got == ARCHIVE_EOF) {
 		*ret = NULL;
 		return OK;
 	}
-	return got < ARCHIVE_WARN ? archive_fail(a, s, why) : OK;
+	/* a header that is damaged could be stepped over: then entries would be missing, unsaid */
+	return got == ARCHIVE_RETRY || got < ARCHIVE_WARN ? archive_fail(a, s, why) : OK;
 }
 
 /* The end of a tar is a block of zeros, which libarchive has read where there was one. */
