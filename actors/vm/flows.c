@@ -10,9 +10,7 @@
 
 enum {
 	HOLD_MS = 900000, /* a kernel may have to be fetched first */
-	WRITE_MS = 60000,
-	KVM_TRIAL_MS = 20000,
-	TIMERS_LOST_MAX = 8
+	WRITE_MS = 60000
 };
 
 uint64_t vm_late_name(const struct machine *m, const struct flow *f)
@@ -69,8 +67,10 @@ static void kernel_held(void *state, uint64_t ctx, const struct why *why, const 
 static void take_kernel(struct machine *m, const char *of_image)
 {
 	const char *usual = of_image ? of_image : m->v->env->config->default_kernel;
-	struct kernel_hold kernel = { .vm = m->id, .kernel = m->r.kernel ? m->r.kernel : usual,
-		.offline = is_offline(m), .has_offline = is_offline(m) };
+	struct kernel_hold kernel = { .vm = m->id,
+		.kernel = m->r.kernel ? m->r.kernel : usual,
+		.offline = is_offline(m),
+		.has_offline = is_offline(m) };
 
 	ask(m->v->me, LETTER_kernel_hold, &kernel, HOLD_MS, kernel_held, vm_late_name(m, &m->flow));
 }
@@ -176,7 +176,7 @@ static enum flow_said launch_vmm(void *owner UNUSED, struct flow *f)
 	if (world_mkdir(m->v->world, RUNTIME, dir, &f->why))
 		return FLOW_FAILED;
 	m->wants_launch = true;
-	m->timers_lost = 0;
+	m->hung = 0;
 	m->launched_ticket = flow_ticket(f);
 	said = vmm_launch(m, &f->why);
 	m->wants_launch = said == FLOW_WAIT;
@@ -213,44 +213,6 @@ static enum flow_said end_vmm(void *owner UNUSED, struct flow *f)
 
 /* ---- boot: until the agent says hello ---- */
 
-/* With another process, within the same step. */
-static void start_again(struct machine *m, const char *reason)
-{
-	log_line(LOG_WARN, "vm", reason, "vm", m->id, NULL);
-	m->relaunch = true;
-	machine_vmm_end(m);
-}
-
-/*
- * KVM can open and still hang every guest (a paravirtual backend below us); only a guest that
- * reached userspace proves it. So the first boot with it is a trial, and after a failed one
- * machines of this host boot are emulated.
- */
-static void trial_over(void *ctx)
-{
-	struct machine *m = ctx;
-
-	m->v->kvm_hangs = true;
-	m->kvm_on_trial = false;
-	m->r.accel = accel_auto;
-	start_again(m, "kvm hangs guests on this host, emulating from now on");
-}
-
-/*
- * An emulated guest has one timer, which its kernel measures against the TSC for a tenth of a
- * second. A host that rests the VMM just then spoils the measure; the kernel gives the timer up,
- * says so, and waits for ever for its first tick.
- */
-void vm_notice_lost_timer(struct machine *m)
-{
-	if (!m->wants_hello || m->relaunch || m->r.accel != accel_tcg ||
-		m->timers_lost >= TIMERS_LOST_MAX ||
-		!console_says(m, "APIC frequency too slow, disabling apic timer"))
-		return;
-	m->timers_lost++;
-	start_again(m, "guest could not measure its timer, starting it again");
-}
-
 static enum flow_said await_hello(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
@@ -259,9 +221,7 @@ static enum flow_said await_hello(void *owner UNUSED, struct flow *f)
 		return FLOW_DONE;
 	m->wants_hello = true;
 	m->hello_ticket = flow_ticket(f);
-	if (m->kvm_on_trial)
-		world_timer(m->v->world, &m->patience, KVM_TRIAL_MS, trial_over, m);
-	vm_notice_lost_timer(m);
+	vm_hung_watch(m);
 	return FLOW_WAIT;
 }
 
@@ -287,8 +247,7 @@ static enum flow_said meet_agent(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
 
-	m->kvm_on_trial = false;
-	world_timer_stop(&m->patience);
+	vm_hung_not(m);
 	if (!link_up(m)) {
 		fail(&f->why, ERR_guest_failed, "the agent of %s went away again", m->name);
 		return FLOW_FAILED;

@@ -438,6 +438,8 @@ void machine_vmm_started(struct machine *m, struct child *child)
 	m->r.has_started = true;
 	m->r.unclean = m->r.has_unclean = true; /* until its guest has ended by itself */
 	dm_watch_fill(m);
+	if (m->wants_hello) /* the step waits already: it is another launch of it */
+		vm_hung_watch(m);
 }
 
 void machine_vmm_end(struct machine *m)

@@ -211,10 +211,10 @@ struct machine {
 	uint32_t sessions_n;
 	struct waiting early; /* letters for an agent that has not answered yet */
 	struct wtimer early_deadline;
-	struct wtimer patience; /* stop: until force; boot: until KVM's trial is over */
+	struct wtimer patience; /* stop: until force; boot: until it is looked for a hang */
 	bool kvm_on_trial;
 	bool relaunch; /* its end is no end: it is started again, without KVM if that hung it */
-	unsigned timers_lost; /* in this boot: launches whose guest could not measure its timer */
+	unsigned hung; /* launches of this boot whose emulated guest hung */
 };
 
 /*
@@ -294,6 +294,7 @@ struct vmd {
 	struct load *load; /* while the store is read; recover.c */
 	/* the store was read and what was open is settled; the gate listens after that */
 	bool loaded;
+	uint64_t boot_cpu_ms; /* most that an emulated guest took until its hello; 0: none yet */
 	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
 	struct reply_to counts_due; /* the gate waits for us to be loaded */
 	struct wtimer forget_ops;
@@ -369,7 +370,11 @@ enum flow_said vm_remove_disks(struct machine *m);
 /* A new agent said hello: what a step had asked the one before will not be answered. */
 void vm_agent_again(struct machine *m);
 const struct flow_kind *vm_flow_by_name(const char *name);
-void vm_notice_lost_timer(struct machine *m); /* the console said more, or is waited for now */
+
+/* hung.c */
+void vm_hung_watch(struct machine *m); /* its agent's hello is waited for */
+void vm_hung_not(struct machine *m); /* it has come */
+void vm_notice_lost_timer(struct machine *m); /* the console said more */
 
 /* services.c */
 flow_fn vm_await_services;

@@ -143,5 +143,35 @@ def lost_timer(house):
 lost_timer.deadline = 240
 
 
+SPINNING = """#!/usr/bin/python3
+import os, sys
+args = sys.argv[1:]
+try:
+    os.mkdir("{once}")
+    args += ["-bios", "{firmware}"]
+except FileExistsError:
+    pass
+os.execvp("qemu-system-x86_64", ["qemu-system-x86_64"] + args)
+"""
+
+
+def spins(house):
+    """an emulated guest that computes for ever without a word is started again"""
+    room, firmware = house.dir / "room", house.dir / "firmware"
+    room.mkdir()
+    room.chmod(0o777)
+    firmware.write_bytes(bytes(0x1fff0) + b"\xeb\xfe" + bytes(14))  # where a CPU begins: jmp $
+    firmware.chmod(0o644)
+    program = house.dir / "spinning-qemu"
+    program.write_text(SPINNING.format(once=room / "once", firmware=firmware))
+    program.chmod(0o755)
+    (house.dir / "c/config.yaml").write_text(f"qemu_bin: {program}\naccel: tcg\n")
+    house.ok("vm", "run", "--rm", "--image", "debian", "--", "true", timeout=200)
+    assert any("guest computes without end" in line for line in house.log()), house.log()
+
+
+spins.deadline = 300
+
+
 if __name__ == "__main__":
-    live.main([without_init, container_layers, modules, lost_timer])
+    live.main([without_init, container_layers, modules, lost_timer, spins])

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pulled images boot: Debian, and busybox in 60 layers with a user, a place and an environment."""
+"""Pulled images boot: Debian, busybox in 60 layers, systemd, runit; with users and services."""
 import gzip
 import os
 import sys
@@ -62,6 +62,37 @@ def debian(house):
         registry.stop()
 
 
+def inits(house):
+    """systemd and runit, of which each starts what is required; commands run as the image's user"""
+    rogue = Rogue()
+    unit = ("[Unit]\nDescription=late\n[Service]\nExecStart=/bin/cat\nStandardInput=socket\n",
+            "[Socket]\nListenStream=8022\nAccept=yes\n[Install]\nWantedBy=sockets.target\n")
+    units = "etc/systemd/system/"
+    late = oci.tar_of([station.file_of(units + "late@.service", unit[0]),
+                       station.file_of(units + "late.socket", unit[1]),
+                       oci.entry(units + "sockets.target.wants/late.socket", tarfile.SYMTYPE,
+                                 linkname="../late.socket")])
+    try:
+        for name, more, port, init in (("systemd", [late], "late:8022", "systemd"),
+                                       ("runit", [], "sshd:22", "other")):
+            tar = Path(live.the_input(name)).read_bytes()
+            ref = rogue.put(oci.Image([tar, *more], "plain", config={
+                "User": "games", "WorkingDir": "/tmp", "Labels": {"banger.services": port}}), name)
+            house.ok("image", "pull", "--insecure", "--name", name, ref, timeout=120)
+            station.check_disk(station.root_of(house, name))
+            house.create(name, image=name)
+            assert house.json("vm", "health", name)["init"] == init
+            ports = {p["port"] for p in house.json("vm", "ports", name) if p["proto"] == "tcp"}
+            assert int(port.partition(":")[2]) in ports, ports
+            assert house.sh(name, "id -un; pwd").split() == ["games", "/tmp"]
+            house.ok("vm", "delete", name)
+    finally:
+        rogue.close()
+
+
+inits.deadline = 300
+
+
 if __name__ == "__main__":
     os.umask(0o022)
-    live.main([busybox, debian])
+    live.main([busybox, debian, inits])

@@ -60,8 +60,13 @@ static void link_closed(void *ctx, const struct why *why UNUSED)
 static void answer_query(struct guest *g, enum letter_id id, uint32_t msgid)
 {
 	struct version version = { build_version, build_commit, build_time_ms };
-	struct vm_health health = { .ok = true, .uptime_ms = 1000, .init = init_kind_systemd,
-		.mounted = true, .processes = 20, .agent = version, .kernel = "6.1.0",
+	struct vm_health health = { .ok = true,
+		.uptime_ms = 1000,
+		.init = init_kind_systemd,
+		.mounted = true,
+		.processes = 20,
+		.agent = version,
+		.kernel = "6.1.0",
 		.hostname = "guest" };
 	struct vm_port port = { .proto = "tcp", .address = "*", .port = 80 };
 	struct vm_ports ports = { { &port, 1 } };
@@ -77,8 +82,9 @@ static void answer_query(struct guest *g, enum letter_id id, uint32_t msgid)
 static void answer_ssh(struct guest *g, uint32_t msgid)
 {
 	static const char *key = SIM_SSH_KEY;
-	struct agent_ssh_said said = { .user = "root", .server = true, .listens = true,
-		.host_keys = { &key, 1 } };
+	struct agent_ssh_said said = {
+		.user = "root", .server = true, .listens = true, .host_keys = { &key, 1 }
+	};
 	struct why why;
 
 	must(rpc_answer(g->rpc, msgid, &letter_kinds[LETTER_agent_ssh], &said, &why) == OK);
@@ -159,8 +165,8 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 		sim_mark(s, MARK_answer_lost);
 		return;
 	}
-	sim_trace(s, vmm_id(g->p), "the agent is asked %.*s", (int)method.n,
-		(const char *)method.p);
+	sim_trace(
+		s, vmm_id(g->p), "the agent is asked %.*s", (int)method.n, (const char *)method.p);
 	if (is_rude(g, msgid))
 		return;
 	if (id == LETTER_agent_health || id == LETTER_agent_ports || id == LETTER_agent_stats)
@@ -306,6 +312,11 @@ void guest_boot(struct guest *g)
 		return;
 	}
 	sim_after(s, sim_between(s, 1, 50), print_more, g, sim_roll(s, 8));
+	if (!kvm && sim_chance(s, 30)) { /* also in calm weather: started again it will boot */
+		sim_mark(s, MARK_spins);
+		g->p->spins_since = s->now;
+		return;
+	}
 	if ((kvm && s->kvm_hangs) || (!s->calm && sim_chance(s, s->weather.never))) {
 		sim_mark(s, MARK_boot_never);
 		return;

@@ -49,6 +49,7 @@ enum {
 	M(guest_off, "guest powered itself off") \
 	M(boot_never, "agent never came") \
 	M(timer_lost, "guest lost its timer") \
+	M(spins, "guest computed without end") \
 	M(agent_silent, "agent fell silent") \
 	M(agent_restart, "agent started again") \
 	M(service_down, "a required service not up in time") \
@@ -343,6 +344,7 @@ struct proc {
 	char command[256]; /* its arguments, with blanks */
 	char name[64]; /* its machine's; "" until it was looked up */
 	bool outlives, dying;
+	uint64_t spins_since; /* 0: it takes next to no CPU time */
 	char dir[NODE_PATH_BYTES]; /* its first directory, beneath STATE */
 	char extra[NODE_PATH_BYTES]; /* its second one */
 	enum area extra_area;

@@ -24,8 +24,8 @@ static bool pid_taken(struct sim *s, pid_t pid)
 	struct proc *p;
 
 	TAILQ_FOREACH(p, &s->procs, entry)
-		if (p->pid == pid)
-			return true;
+	if (p->pid == pid)
+		return true;
 	return false;
 }
 
@@ -86,7 +86,8 @@ void proc_exit(struct proc *p, int status)
 		sim_after(s, sim_roll(s, 4), tell_exit, c, 0);
 	}
 	s->dead_pids[s->dead_pids_n < COUNT(s->dead_pids) ? s->dead_pids_n++ :
-		sim_roll(s, COUNT(s->dead_pids))] = p->pid;
+							    sim_roll(s, COUNT(s->dead_pids))] =
+		p->pid;
 	TAILQ_REMOVE(&s->procs, p, entry);
 	free(p->fc);
 	free(p);
@@ -134,24 +135,29 @@ struct proc_socket *socket_at(struct sim *s, const char *path, struct proc **ret
 	struct proc *p;
 
 	TAILQ_FOREACH(p, &s->procs, entry)
-		for (unsigned i = 0; i < p->sockets_n; i++)
-			if (str_eq(p->sockets[i].path, path)) {
-				*ret = p;
-				return &p->sockets[i];
-			}
+	for (unsigned i = 0; i < p->sockets_n; i++)
+		if (str_eq(p->sockets[i].path, path)) {
+			*ret = p;
+			return &p->sockets[i];
+		}
 	return NULL;
 }
 
 /* ---- the seam ---- */
 
-static struct child *watch(struct world *w, struct proc *p, bool ours, child_exit_fn *exited,
-	void *ctx)
+static struct child *watch(
+	struct world *w, struct proc *p, bool ours, child_exit_fn *exited, void *ctx)
 {
 	struct child *c = calloc(1, sizeof(*c));
 
 	must(c);
-	*c = (struct child){ .w = w, .p = p, .pid = p->pid, .start = p->start, .ours = ours,
-		.exited = exited, .ctx = ctx };
+	*c = (struct child){ .w = w,
+		.p = p,
+		.pid = p->pid,
+		.start = p->start,
+		.ours = ours,
+		.exited = exited,
+		.ctx = ctx };
 	if (p->child)
 		sim_fail(w->sim, "process %d is watched twice", (int)p->pid);
 	p->child = c;
@@ -165,8 +171,8 @@ struct child *child_of_parcel(struct world *w, pid_t pid, child_exit_fn *exited,
 	struct proc *p;
 
 	TAILQ_FOREACH(p, &w->sim->procs, entry)
-		if (p->kind == PROC_VMM && p->pid == pid && !p->child)
-			return watch(w, p, false, exited, ctx);
+	if (p->kind == PROC_VMM && p->pid == pid && !p->child)
+		return watch(w, p, false, exited, ctx);
 	c = calloc(1, sizeof(*c));
 	must(c);
 	*c = (struct child){ .w = w, .pid = pid, .exited = exited, .ctx = ctx };
@@ -215,8 +221,8 @@ static enum err check_files(struct world *w, const struct child_spec *spec, stru
 	}
 	for (unsigned i = 0; i < spec->sockets_n; i++)
 		if (!node_put(w->sim, RUNTIME, spec->sockets[i].path, 0))
-			return fail(why, ERR_not_found, "cannot listen at %s",
-				spec->sockets[i].path);
+			return fail(
+				why, ERR_not_found, "cannot listen at %s", spec->sockets[i].path);
 	if (spec->out && !node_put(w->sim, RUNTIME, spec->out, 0))
 		return fail(why, ERR_not_found, "cannot make FIFO %s", spec->out);
 	if (spec->log && !node_put(w->sim, STATE, spec->log, 0))
@@ -283,7 +289,8 @@ enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *nee
 
 	if (!world_alive(w))
 		return dead_daemon(why);
-	TAILQ_FOREACH(p, &w->sim->procs, entry) {
+	TAILQ_FOREACH(p, &w->sim->procs, entry)
+	{
 		if (!strstr(p->command, needle) || (pid && (p->pid != pid || p->start != start)))
 			continue;
 		sim_mark(w->sim, pid ? MARK_adopted : MARK_found_by_name);
@@ -316,6 +323,8 @@ bool child_usage(const struct child *c, uint64_t *rss, uint64_t *cpu_ms)
 {
 	*rss = 300 * MiB;
 	*cpu_ms = 1000;
+	if (c->p && c->p->spins_since) /* two CPUs of it */
+		*cpu_ms += 2 * (c->w->sim->now - c->p->spins_since);
 	return c->p != NULL;
 }
 
