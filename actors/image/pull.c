@@ -337,7 +337,8 @@ static enum err wait_for(struct pull *p, const struct asker *who, struct why *wh
 		return fail(why, ERR_no_memory, "no memory to wait for an image");
 	}
 	w->reply = who->reply;
-	w->client = who->client;
+	w->client = who->hold ? who->hold->client : who->client;
+	w->op = who->hold ? who->hold->op : 0;
 	must(str_copy(w->vm, sizeof(w->vm), who->hold ? who->hold->vm : ""));
 	TAILQ_INSERT_TAIL(&p->waits, w, entry);
 	return OK;

@@ -27,7 +27,8 @@ struct pull_want { /* of the worker that builds */
 struct pull_wait {
 	TAILQ_ENTRY(pull_wait) entry;
 	struct reply_to reply;
-	uint64_t client;
+	uint64_t client; /* who is told how it goes, and whose going ends the wait of a pull */
+	uint64_t op; /* the machine's; 0: the pull's own */
 	char vm[MAKING_ID_BYTES]; /* a machine that wants to stand on it; "" for a pull */
 	char *ssh_key; /* of that machine; may be NULL */
 };

@@ -16,6 +16,7 @@ enum { TELL_MS = 250, STAGE_BYTES = 24 };
 
 static void show(struct pull *p, struct pull_want *w, enum stage_state state, uint64_t bytes)
 {
+	struct pull_wait *who;
 	struct making *m = &p->im.sm.m;
 	uint64_t now = world_now_ms(p->im.sm.s->world), ms = w->begun ? now - w->began_ms : 0;
 	char stage[STAGE_BYTES], done[16], total[16], rate[16], text[80];
@@ -44,7 +45,10 @@ static void show(struct pull *p, struct pull_want *w, enum stage_state state, ui
 			w->size ? total : "",
 			body.has_rate ? ", " : "", body.has_rate ? rate : "",
 			body.has_rate ? "/s" : "");
-	note_progress(p->im.sm.s->me, m->client, &body);
+	TAILQ_FOREACH(who, &p->waits, entry) {
+		body.op = who->op ? who->op : m->op;
+		note_progress(p->im.sm.s->me, who->client, &body);
+	}
 	note_event(p->im.sm.s->me, p->im.sm.s->world, &event);
 }
 

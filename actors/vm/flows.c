@@ -47,8 +47,10 @@ static void hold_answered(struct machine *m, uint64_t ctx, const struct why *why
 {
 	if (why)
 		flow_fail(&m->flow, (uint32_t)ctx, why);
-	else if (--m->holds_due == 0)
+	else if (--m->holds_due == 0) {
+		op_clock(m, true);
 		flow_done(&m->flow, (uint32_t)ctx);
+	}
 }
 
 static void kernel_held(void *state, uint64_t ctx, const struct why *why, const void *result,
@@ -107,6 +109,11 @@ static enum flow_said take_image(void *owner UNUSED, struct flow *f)
 		image.image = m->r.image;
 		image.ssh_key = m->r.ssh_key;
 		image.offline = image.has_offline = is_offline(m);
+		image.client = m->op ? m->op->listener : 0;
+		image.has_client = image.client > 0;
+		image.op = m->op ? m->op->id : 0;
+		image.has_op = image.op > 0;
+		op_clock(m, false); /* a download takes as long as the network makes it */
 	}
 	m->holds_due = 2;
 	ask(m->v->me, LETTER_image_hold, &image, HOLD_MS, image_held, vm_late_name(m, f));

@@ -186,9 +186,21 @@ static uint64_t timeout_of(struct vmd *v, const struct op *op)
 uint64_t op_time_left(const struct machine *m)
 {
 	uint64_t all = timeout_of(m->v, m->op), now = world_now_ms(m->v->world);
-	uint64_t gone = now - m->flow.began_ms;
+	uint64_t gone = now - m->flow.began_ms - m->clock_rested_ms;
 
 	return all > gone ? all - gone : 0;
+}
+
+void op_clock(struct machine *m, bool runs)
+{
+	uint64_t now = world_now_ms(m->v->world);
+
+	if (m->op && m->op->timeout_ms != UINT64_MAX)
+		return; /* what the user says is the time of it all */
+	if (runs && m->clock_stopped_ms)
+		m->clock_rested_ms += now - m->clock_stopped_ms;
+	m->clock_stopped_ms = runs ? 0 : now;
+	flow_deadline(&m->flow, runs ? MAX(op_time_left(m), (uint64_t)1) : 0);
 }
 
 static void run_flow(struct vmd *v, struct op *op, struct machine *m, const struct flow_kind *kind)
@@ -197,6 +209,7 @@ static void run_flow(struct vmd *v, struct op *op, struct machine *m, const stru
 
 	m->op = op;
 	m->flow.detach = !op || op->client == 0;
+	m->clock_rested_ms = m->clock_stopped_ms = 0;
 	flow_start(&m->flow, kind, &v->host, m, id, kind->forward_only ? 0 : timeout_of(v, op));
 	machine_changed(m);
 }

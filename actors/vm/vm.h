@@ -193,6 +193,7 @@ struct machine {
 	uint32_t ended_ticket; /* flow ticket of a step that waits for the VMM's end */
 	uint32_t hello_ticket; /* ... for the agent's hello */
 	uint32_t services_ticket; /* ... for the image's services */
+	uint64_t clock_stopped_ms, clock_rested_ms; /* of the flow's time-out: since when, so far */
 	uint64_t services_ms; /* how long they may take in this start */
 	bool wants_launch, wants_end, wants_hello;
 	struct job *copy; /* layer copy: the worker that makes the disks */
@@ -318,8 +319,8 @@ void machine_tell_waiters(struct machine *m);
 void machine_changed(struct machine *m); /* its state may have: tell watchers and waiters */
 void machine_save(struct machine *m, struct store_put *put, struct arena *a);
 void machine_write(struct machine *m); /* to the store, without waiting */
-enum err machine_set_image(struct machine *m, const struct image_held *held,
-	struct why *why) MUST_CHECK;
+enum err machine_set_image(
+	struct machine *m, const struct image_held *held, struct why *why) MUST_CHECK;
 /* Its root disk stands on boot.file from now. */
 enum err machine_set_root_file(struct machine *m, struct why *why) MUST_CHECK;
 void machine_set_kernel(struct machine *m, const struct kernel_held *held);
@@ -388,6 +389,8 @@ void op_stage_news(
 void op_finish(struct vmd *v, struct op *op, struct machine *m, const struct why *why);
 void op_forget_all(struct vmd *v);
 uint64_t op_time_left(const struct machine *m); /* of the flow that runs on it, in ms */
+/* Whether time that passes is taken from it: not while something is downloaded for it. */
+void op_clock(struct machine *m, bool runs);
 /* Begins the operation's flow on the machine now, or when the flow that runs there has ended. */
 void op_begin(struct vmd *v, struct op *op, struct machine *m);
 void machine_flow_ended(struct machine *m);

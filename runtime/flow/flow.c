@@ -250,9 +250,16 @@ void flow_start(struct flow *f, const struct flow_kind *kind, const struct flow_
 	void *subject, uint64_t op, uint64_t timeout_ms)
 {
 	begin(f, kind, host, subject, op);
-	if (timeout_ms)
-		world_timer(host->w, &f->deadline, timeout_ms, on_deadline, f);
+	flow_deadline(f, timeout_ms);
 	go_on(f);
+}
+
+void flow_deadline(struct flow *f, uint64_t timeout_ms)
+{
+	if (timeout_ms)
+		world_timer(f->host->w, &f->deadline, timeout_ms, on_deadline, f);
+	else
+		world_timer_stop(&f->deadline);
 }
 
 void flow_recover(struct flow *f, const struct flow_kind *kind, const struct flow_host *host,

@@ -92,6 +92,8 @@ struct flow {
 /* timeout_ms 0: none. f is zeroed memory. */
 void flow_start(struct flow *f, const struct flow_kind *kind, const struct flow_host *host,
 	void *subject, uint64_t op, uint64_t timeout_ms);
+/* From now it has another time-out, 0: none. */
+void flow_deadline(struct flow *f, uint64_t timeout_ms);
 /* After a restart: goes back over steps 0 to journaled-1 (or on, for a forward-only kind). */
 void flow_recover(struct flow *f, const struct flow_kind *kind, const struct flow_host *host,
 	void *subject, uint64_t op, unsigned journaled, const struct why *why);

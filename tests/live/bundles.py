@@ -188,6 +188,8 @@ class Server:
 
     def __init__(self, directory):
         self.files, self.cut, self.asked = {}, 0, []
+        self.half_way, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
         self.ca = directory / "ca.pem"
         key = directory / "key.pem"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
@@ -218,6 +220,11 @@ class Server:
                     self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
                 self.send_header("Content-Length", str(len(data) - first))
                 self.end_headers()
+                if not outer.go_on.is_set():
+                    self.wfile.write(data[first:first + (len(data) - first) // 2])
+                    first += (len(data) - first) // 2
+                    outer.half_way.set()
+                    outer.go_on.wait(live.PATIENCE)
                 if outer.cut:
                     outer.cut -= 1
                     self.wfile.write(data[first:first + (len(data) - first) // 2])
@@ -314,6 +321,36 @@ def on_first_use(house):
         assert error["code"] == "not_found", error
 
 
+def long_download(house):
+    """a machine that waits for a download shows it, and its own time runs only behind that"""
+    make(house, "far")
+    house.ok("image", "export", "far", cwd=house.dir)
+    data = (house.dir / "far.tar.zst").read_bytes()
+    sha = hashlib.sha256(data).hexdigest()
+    with Server(house.dir) as server:
+        server.files["/far.tar.zst"] = data
+        (house.dir / "c/catalog.yaml").write_text(
+            f"images:\n  - {{name: mine, bundle: '{server.url}/far.tar.zst', sha256: {sha}}}\n")
+        (house.dir / "c/config.yaml").write_text("boot_timeout_ms: 5s\n")
+        house.ok("daemon", "restart")
+        server.go_on.clear()
+        pull = house.popen("image", "pull", "--ca", str(server.ca), "mine")
+        assert server.half_way.wait(live.PATIENCE)
+        create = ("vm", "create", "--no-start", "--image", "mine")
+        error = house.fails(*create, "--timeout", "1s")  # this is the time of it all
+        assert error["code"] == "timeout", error
+        maker = house.popen(*create, "--progress")
+        try:
+            maker.wait(8)
+            raise AssertionError(maker.communicate())
+        except subprocess.TimeoutExpired:
+            server.go_on.set()
+        _, err = maker.communicate(timeout=live.PATIENCE)
+        assert maker.returncode == 0 and b"layer " in err, err
+        _, err = pull.communicate(timeout=live.PATIENCE)
+        assert pull.returncode == 0, err
+
+
 def bad_catalog(house):
     """a catalog that is wrong is told with its line, and the daemon does not start"""
     house.ok("daemon", "stop")
@@ -326,4 +363,5 @@ def bad_catalog(house):
 
 if __name__ == "__main__":
     live.main([round_trip, whole_debian, config_kept, damaged, refused, interrupted,
-               from_https, on_first_use, bad_catalog])
+               from_https, on_first_use, long_download,
+               bad_catalog])
