@@ -177,13 +177,21 @@ check: deps
 
 PREFIXED := $(DESTDIR)$(PREFIX)
 SYSTEM_UNITS := $(wildcard units/*.in)
+COMPLETION_bash := share/bash-completion/completions/banger
+COMPLETION_zsh := share/zsh/site-functions/_banger
+COMPLETION_fish := share/fish/vendor_completions.d/banger.fish
+COMPLETIONS := $(addprefix $(PREFIXED)/,$(COMPLETION_bash) $(COMPLETION_zsh) $(COMPLETION_fish))
 LIBEXEC := bangerd banger-helper banger-worker banger-agent
 install: all
 	install -d $(PREFIXED)/bin $(PREFIXED)/libexec/banger $(PREFIXED)/lib/banger/units
 	install -m 0755 $(BIN)/banger $(PREFIXED)/bin/banger
 	$(foreach p,$(LIBEXEC),install -m 0755 $(BIN)/$(p) $(PREFIXED)/libexec/banger/$(p);)
 	install -m 0644 $(SYSTEM_UNITS) $(PREFIXED)/lib/banger/units
+	install -d $(PREFIXED)/share/man/man1 $(dir $(COMPLETIONS))
+	$(BIN)/banger __man $(PREFIXED)/share/man/man1
+	$(foreach s,bash zsh fish,$(BIN)/banger completion $(s) > $(filter %$(COMPLETION_$(s)),$(COMPLETIONS));)
 uninstall:
+	rm -f $(PREFIXED)/share/man/man1/banger.1 $(PREFIXED)/share/man/man1/banger-*.1 $(COMPLETIONS)
 	rm -f $(PREFIXED)/bin/banger $(addprefix $(PREFIXED)/libexec/banger/,$(LIBEXEC))
 	rm -f $(addprefix $(PREFIXED)/lib/banger/,$(SYSTEM_UNITS))
 	-rmdir $(PREFIXED)/libexec/banger $(PREFIXED)/lib/banger/units $(PREFIXED)/lib/banger 2>/dev/null

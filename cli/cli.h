@@ -43,7 +43,7 @@ struct cli;
 
 enum command_traits {
 	SESSION = 1, /* its exit code is the guest's; banger's own failure is EXIT_OWN */
-	HIDDEN = 2, /* not in help: for completion scripts */
+	HIDDEN = 2, /* not in help: for completion, and for the install */
 	TAIL = 4 /* takes -- CMD... */
 };
 
