@@ -147,6 +147,17 @@ static void show_one(struct cli *c, const struct vm_shown *s)
 	line_text(c, "memory", "%s", text);
 	show_size(text, sizeof(text), s->vm.disk);
 	line_text(c, "disk", "%s", text);
+	if (s->vm.has_next_vcpus)
+		line_text(c, "next vcpus", "%llu, from its next start on",
+			(unsigned long long)s->vm.next_vcpus);
+	if (s->vm.has_next_memory) {
+		show_size(text, sizeof(text), s->vm.next_memory);
+		line_text(c, "next memory", "%s, from its next start on", text);
+	}
+	if (s->vm.has_next_disk) {
+		show_size(text, sizeof(text), s->vm.next_disk);
+		line_text(c, "next disk", "%s, from its next start on", text);
+	}
 	if (s->vm.has_cow_used && s->vm.cow_size)
 		line_text(c, "root fill", "%llu%%",
 			(unsigned long long)(s->vm.cow_used * 100 / s->vm.cow_size));

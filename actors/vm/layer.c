@@ -218,12 +218,28 @@ enum flow_said layer_make(struct machine *m, struct flow *f)
 	return FLOW_DONE;
 }
 
+enum err layer_grow(struct machine *m, uint64_t size, struct why *why)
+{
+	struct world *w = m->v->world;
+	uint64_t has, used;
+	char path[64];
+	enum err e;
+
+	machine_dir(m, path, sizeof(path), leaves[m->r.layer].work);
+	if (m->r.layer == layer_qcow2)
+		return world_overlay_grow(w, path, size, why);
+	e = world_size(w, STATE, path, &has, &used, why);
+	return e || has >= size ? e : world_resize(w, path, size, why);
+}
+
 enum flow_said layer_ready(void *owner, struct flow *f)
 {
 	struct machine *m = f->subject;
 	const char *file = m->r.root_file;
 	uint64_t size, used;
 
+	if (set_apply(m, &f->why))
+		return FLOW_FAILED;
 	if (!file || world_size(m->v->world, HOST, file + 1, &size, &used, &f->why) == OK)
 		return dm_ready(owner, f);
 	fail(&f->why, ERR_not_found, "%.3000s, which the root disk of %s stands on, is not there",

@@ -193,18 +193,6 @@ static void looked(void *state, uint64_t ctx, const struct why *why, const void 
 	}
 }
 
-/* A work disk that is wanted bigger grows; its filesystem follows when the guest boots. */
-static enum err grow_work(struct machine *m, struct why *why)
-{
-	uint64_t size, used;
-	char path[64];
-	enum err e;
-
-	machine_dir(m, path, sizeof(path), "work.raw");
-	e = world_size(m->v->world, STATE, path, &size, &used, why);
-	return e || size >= m->r.disk ? e : world_resize(m->v->world, path, m->r.disk, why);
-}
-
 enum flow_said dm_ready(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
@@ -213,8 +201,6 @@ enum flow_said dm_ready(void *owner UNUSED, struct flow *f)
 
 	if (m->r.layer != layer_dm)
 		return FLOW_DONE;
-	if (grow_work(m, &f->why))
-		return FLOW_FAILED;
 	machine_dm_dev(m, dev);
 	ask(m->v->me, LETTER_priv_dm_status, &q, DM_MS, looked, vm_late_name(m, f));
 	return FLOW_WAIT;

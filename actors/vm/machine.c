@@ -169,6 +169,7 @@ void machine_close_links(struct machine *m)
 	fail(&gone, ERR_guest_failed, "machine %s is not running any more", m->name);
 	sessions_end(m, &gone);
 	link_close(m);
+	set_ends(m, &gone);
 	world_timer_stop(&m->early_deadline);
 	waiting_end(&m->early, m->v, &gone);
 	waiting_again(&m->early);
@@ -308,6 +309,7 @@ void machine_info(struct machine *m, bool disks, struct vm_info *ret)
 		.created = m->r.created,
 		.started = m->r.started,
 		.has_started = m->r.has_started };
+	set_info(m, ret);
 	if (m->child) {
 		ret->has_pid = ret->has_uptime_ms = true;
 		ret->pid = m->r.pid;

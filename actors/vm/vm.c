@@ -541,6 +541,7 @@ static const struct handler handlers[] = {
 	{ LETTER_vm_kill, on_kill },
 	{ LETTER_vm_restart, on_restart },
 	{ LETTER_vm_delete, on_delete },
+	{ LETTER_vm_set, vm_set },
 	{ LETTER_vm_list, on_list },
 	{ LETTER_vm_show, on_show },
 	{ LETTER_vm_exec, session_exec },

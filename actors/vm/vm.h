@@ -142,6 +142,12 @@ struct query { /* a question of a client that the agent answers */
 	struct wtimer deadline;
 };
 
+struct resizing { /* a work disk that grows while its machine runs; vm.set waits for it */
+	struct reply_to reply; /* serial 0: none is under way */
+	bool filling; /* the disk has grown, now its filesystem does */
+	struct wtimer deadline;
+};
+
 struct waiter { /* vm.wait */
 	TAILQ_ENTRY(waiter) entry;
 	struct vmd *v;
@@ -211,6 +217,7 @@ struct machine {
 	uint32_t sessions_n;
 	struct waiting early; /* letters for an agent that has not answered yet */
 	struct wtimer early_deadline;
+	struct resizing set;
 	struct wtimer patience; /* stop: until force; boot: until KVM's trial is over */
 	bool kvm_on_trial;
 	bool relaunch; /* its end is no end: it is started again, without KVM if that hung it */
@@ -238,6 +245,8 @@ struct vmm_driver {
 	/* The way to its control API is there: parcel 0 without the helper. */
 	enum err (*control)(struct machine *m, uint64_t parcel, struct why *why);
 	void (*close)(struct machine *m); /* forget the control connection */
+	/* The work disk of one that runs; set_disk_grew comes later. NULL: at its next start. */
+	enum err (*grow)(struct machine *m, uint64_t size, struct why *why);
 	const char *leaves[vmm_channel_COUNT]; /* its sockets in the machine's runtime directory */
 	bool console_is_fifo;
 	enum link_kind link; /* vsock: behind Firecracker's two lines (vmm/hybrid.h) */
@@ -395,6 +404,9 @@ flow_fn layer_ready; /* before a start: what its disks stand on is there */
 /* Ends a copy that is under way: true, and the flow is told when it has ended. */
 bool layer_stop(struct machine *m, struct flow *f);
 
+/* The work disk of a machine that does not run, when it is smaller. */
+enum err layer_grow(struct machine *m, uint64_t size, struct why *why) MUST_CHECK;
+
 /* layer_dm.c: the root disk as a snapshot that the root helper makes */
 enum err dm_make_file(struct machine *m, struct why *why); /* for the machine's changes */
 void dm_make(struct machine *m, uint32_t ticket); /* ends the flow's step */
@@ -442,6 +454,14 @@ void session_over(struct session *s); /* it came to its end: code 0 */
 /* query.c */
 letter_fn query_agent;
 void queries_end(struct machine *m, const struct why *why);
+
+/* set.c */
+letter_fn vm_set;
+void set_disk_grew(struct machine *m, bool did); /* the VMM's answer */
+void set_ends(struct machine *m, const struct why *why); /* nothing will answer any more */
+/* Before a start: what was set while it ran holds from now on. */
+enum err set_apply(struct machine *m, struct why *why) MUST_CHECK;
+void set_info(const struct machine *m, struct vm_info *ret);
 
 /* logs.c */
 void session_logs(struct vmd *v, const struct letter *l, const struct vm_logs *q);

@@ -227,6 +227,9 @@ enum err world_overlay(struct world *w, const char *to, enum area area, const ch
 enum err world_reflink(struct world *w, const char *to, enum area area, const char *from,
 	uint64_t size, struct why *why) MUST_CHECK;
 enum err world_resize(struct world *w, const char *path, uint64_t size, struct why *why) MUST_CHECK;
+/* The same for an overlay that nothing has open: it only grows. */
+enum err world_overlay_grow(
+	struct world *w, const char *path, uint64_t size, struct why *why) MUST_CHECK;
 
 /* The host's network and devices, as anybody may see them; names end with the call. */
 enum err world_links(struct world *w, void (*fn)(void *ctx, const char *name), void *ctx,

@@ -73,6 +73,20 @@ static void ask_one(struct client *c)
 	client_ask(c, ANY(c->sim, ids), &q);
 }
 
+static void ask_set(struct client *c)
+{
+	struct sim *s = c->sim;
+	struct vm_set q = { .vm = any_vm(s),
+		.vcpus = sim_between(s, 1, 8),
+		.memory = sim_between(s, 1, 4) * GiB,
+		.disk = sim_between(s, 1, 40) * GiB };
+
+	q.has_vcpus = sim_chance(s, 300);
+	q.has_memory = sim_chance(s, 300);
+	q.has_disk = sim_chance(s, 700);
+	client_ask(c, LETTER_vm_set, &q);
+}
+
 static void ask_delete(struct client *c)
 {
 	struct vm_delete q = { any_vm(c->sim) };
@@ -258,10 +272,23 @@ static const struct {
 	ask_fn *ask;
 	unsigned weight;
 } menu[] = {
-	{ ask_create, 24 }, { ask_start, 8 }, { ask_stop, 10 }, { ask_one, 8 }, { ask_delete, 7 },
-	{ ask_exec, 12 }, { ask_tree, 4 }, { ask_ssh, 4 }, { ask_logs, 4 }, { ask_wait, 5 },
+	{ ask_create, 24 },
+	{ ask_start, 8 },
+	{ ask_stop, 10 },
+	{ ask_one, 8 },
+	{ ask_set, 5 },
+	{ ask_delete, 7 },
+	{ ask_exec, 12 },
+	{ ask_tree, 4 },
+	{ ask_ssh, 4 },
+	{ ask_logs, 4 },
+	{ ask_wait, 5 },
 	{ ask_list, 4 },
-	{ ask_cancel, 5 }, { ask_image, 5 }, { ask_pull, 5 }, { ask_files, 4 }, { ask_kernel, 5 },
+	{ ask_cancel, 5 },
+	{ ask_image, 5 },
+	{ ask_pull, 5 },
+	{ ask_files, 4 },
+	{ ask_kernel, 5 },
 	{ ask_daemon, 3 },
 };
 

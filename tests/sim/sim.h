@@ -80,6 +80,7 @@ enum {
 	M(created, "machine acknowledged") \
 	M(adopted, "process taken back") \
 	M(found_by_name, "process found by its name alone") \
+	M(disk_grew, "work disk grew under a guest") \
 	M(stream_ended, "stream ended well") \
 	M(stream_broken, "stream broken off") \
 	M(helper_died, "helper died") \
