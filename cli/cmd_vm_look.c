@@ -173,6 +173,11 @@ static void show_one(struct cli *c, const struct vm_shown *s)
 		line_text(c, "agent", "%s (%s)%s%s", s->agent->version, s->agent->commit,
 			s->has_link ? " over " : "",
 			s->has_link ? word_of(link_kind, s->link) : "");
+	for (uint32_t i = 0; i < s->forwards.n; i++)
+		line_text(c, i ? "" : "forwards", "%s:%llu to port %llu%s",
+			s->forwards.v[i].address, (unsigned long long)s->forwards.v[i].port,
+			(unsigned long long)s->forwards.v[i].guest,
+			s->forwards.v[i].up ? "" : " (not now)");
 	if (s->dir)
 		line_text(c, "files", "%s", s->dir);
 	for (uint32_t i = 0; i < s->boot.n; i++) {

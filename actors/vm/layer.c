@@ -238,7 +238,7 @@ enum flow_said layer_ready(void *owner, struct flow *f)
 	const char *file = m->r.root_file;
 	uint64_t size, used;
 
-	if (set_apply(m, &f->why))
+	if (forwards_open(m, &f->why) || set_apply(m, &f->why))
 		return FLOW_FAILED;
 	if (!file || world_size(m->v->world, HOST, file + 1, &size, &used, &f->why) == OK)
 		return dm_ready(owner, f);

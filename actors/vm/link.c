@@ -62,6 +62,7 @@ static void on_hello(struct machine *m, struct bytes params)
 	}
 	world_timer_stop(&m->early_deadline);
 	waiting_end(&m->early, m->v, NULL);
+	forwards_begin(m);
 }
 
 static void on_agent_note(void *ctx, struct bytes method, struct bytes params)

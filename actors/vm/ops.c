@@ -328,6 +328,8 @@ void machine_flow_ended(struct machine *m)
 		run_flow(v, op, m, &vm_start_flow);
 		return;
 	}
+	if (!m->child)
+		forwards_close(m);
 	if (!gone && m->stale)
 		machine_write(m);
 	m->stale = false;

@@ -62,7 +62,13 @@ static void record_from(
 		.rm = q->has_rm && q->rm,
 		.created = world_unix_ms(v->world),
 		.ssh_key = q->ssh_key,
+		.publish = { q->publish.v, q->publish.n },
 	};
+}
+
+static bool no_boot(const struct vm_create *q)
+{
+	return q->has_start && !q->start;
 }
 
 static void on_create(void *state, const struct letter *l, const void *body)
@@ -84,7 +90,9 @@ static void on_create(void *state, const struct letter *l, const void *body)
 	m = machine_new(v, &r, &why);
 	if (m)
 		machine_give_address(m);
-	op = m ? op_new(v, OP_CREATE, m, l, q->has_detach && q->detach, &why) : NULL;
+	op = m && (no_boot(q) || forwards_open(m, &why) == OK) ?
+		     op_new(v, OP_CREATE, m, l, q->has_detach && q->detach, &why) :
+		     NULL;
 	if (!op) {
 		if (m)
 			machine_free(m);
@@ -94,7 +102,7 @@ static void on_create(void *state, const struct letter *l, const void *body)
 	m->owner = r.rm ? l->client : 0;
 	m->disk_by_default = !q->has_disk;
 	op->reply.serial = 0; /* answered now; the end is told by op.done */
-	op->make_only = q->has_start && !q->start;
+	op->make_only = no_boot(q);
 	op->no_services = q->has_no_services && q->no_services;
 	op->offline = q->has_offline && q->offline;
 	if (q->has_timeout_ms)
@@ -281,6 +289,7 @@ static void on_show(void *state, const struct letter *l, const void *body)
 	else if (m->r.net == net_nat)
 		s.address = "10.0.2.15/24";
 	s.host_address = m->r.address;
+	s.forwards.n = forwards_show(m, l->arena, &s.forwards.v);
 	answer(v->me, l->reply, &s);
 }
 
@@ -511,6 +520,7 @@ static void vm_turn(void *state)
 static void vm_verify(const void *state)
 {
 	const struct vmd *v = state;
+	uint32_t passages = 0;
 
 	must(v->by_id.count == v->by_name.count && v->by_id.count == v->by_serial.count);
 	must(v->by_id.count == v->in_order_n);
@@ -520,17 +530,22 @@ static void vm_verify(const void *state)
 	for (const struct link *k = table_next(&v->by_id, NULL); k; k = table_next(&v->by_id, k)) {
 		const struct machine *m = CONTAINER_OF(k, struct machine, by_id);
 		const struct session *s;
-		uint32_t n = 0;
+		uint32_t n = 0, here = 0;
 
 		TAILQ_FOREACH(s, &m->sessions, entry)
-		n++;
-		must(n == m->sessions_n);
+		{
+			n++;
+			here += s->chan != NULL;
+		}
+		must(n == m->sessions_n && here == m->passages_n);
+		passages += here;
 		must(!m->link.hello || m->link.rpc);
 		must(!m->link.rpc || m->child);
 		must(!m->named || m->child);
 		must(!m->op || m->op->state == op_state_running);
 		must(!m->op || flow_active(&m->flow));
 	}
+	must(passages == v->passages_n);
 }
 
 static const struct handler handlers[] = {

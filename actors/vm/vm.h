@@ -63,6 +63,15 @@ struct machine_net {
 	char dns[RESOLVERS_MAX * 16]; /* with commas between */
 };
 
+/* A port of the host that leads to one of the guest's. */
+struct forward {
+	struct machine *m;
+	struct world_listener *listener; /* NULL: not now */
+	uint32_t address;
+	uint16_t port, guest;
+	bool wanted; /* as it was asked for; else at the machine's own address beside it */
+};
+
 enum op_kind { OP_CREATE, OP_START, OP_STOP, OP_KILL, OP_RESTART, OP_DELETE, OP_KIND_COUNT };
 
 struct op {
@@ -115,7 +124,14 @@ struct agent_link {
 	uint64_t boot_ms;
 };
 
-enum session_kind { SESSION_EXEC, SESSION_PUT, SESSION_GET, SESSION_DIAL, SESSION_LOGS };
+enum session_kind {
+	SESSION_EXEC,
+	SESSION_PUT,
+	SESSION_GET,
+	SESSION_DIAL,
+	SESSION_LOGS,
+	SESSION_FORWARD
+};
 
 struct session { /* one stream of a client */
 	struct link by_stream;
@@ -129,7 +145,12 @@ struct session { /* one stream of a client */
 	struct window in, out[2]; /* channel 0; channels 1 and 2 */
 	bool in_ended, out_ended[2];
 	struct wtimer kill; /* until it has begun: how long the agent may take for that */
-	/* logs */
+	/* a connection to a forwarded port: the client is a program of the host */
+	struct chan *chan; /* NULL: it has gone */
+	uint64_t port; /* of the guest */
+	enum { PASSAGE_WAITS, PASSAGE_OPEN, PASSAGE_LINGERS } passage;
+	bool half; /* it will say no more */
+	/* logs: what the window keeps back; forwards: what the guest's window does */
 	struct buf pending;
 	bool follow;
 };
@@ -215,6 +236,10 @@ struct machine {
 	TAILQ_HEAD(, session) sessions;
 	TAILQ_HEAD(, query) queries;
 	uint32_t sessions_n;
+	const char **publish; /* r.publish.v */
+	struct forward *forwards;
+	uint32_t forwards_n, passages_n;
+	bool crowd_told;
 	struct waiting early; /* letters for an agent that has not answered yet */
 	struct wtimer early_deadline;
 	struct resizing set;
@@ -299,6 +324,7 @@ struct vmd {
 	TAILQ_HEAD(, op) op_list;
 	TAILQ_HEAD(, waiter) waiters;
 	uint64_t next_op, next_stream;
+	uint32_t passages_n; /* connections to forwarded ports, of all machines */
 	uint32_t held; /* links that are not read because the gate is full */
 	struct load *load; /* while the store is read; recover.c */
 	/* the store was read and what was open is settled; the gate listens after that */
@@ -450,6 +476,29 @@ void sessions_client_gone(struct vmd *v, uint64_t client);
 struct session *session_new(
 	struct machine *m, enum session_kind kind, const struct letter *l, struct why *why);
 void session_over(struct session *s); /* it came to its end: code 0 */
+
+/* For sessions of kind SESSION_FORWARD; the agent's answer to session_dial_for is theirs. */
+enum err session_dial_for(struct session *s, struct why *why) MUST_CHECK;
+void session_to_agent(struct session *s, const uint8_t *p, size_t n);
+void session_credit_agent(struct session *s, uint64_t bytes);
+void session_leave(struct session *s); /* nobody listens any more: the agent ends it */
+void session_free(struct session *s);
+
+/* forwards.c */
+/* Of r.publish; a machine that has none has nothing to do in what follows. */
+enum err forwards_take(
+	struct machine *m, const char *const *publish, uint32_t n, struct why *why) MUST_CHECK;
+void forwards_done(struct machine *m);
+/* Listens, where it does not yet: before a boot, so that a port that is taken is told in time. */
+enum err forwards_open(struct machine *m, struct why *why) MUST_CHECK;
+void forwards_close(struct machine *m); /* and ends what came in there */
+void forwards_begin(struct machine *m); /* its agent answers: those who wait are let in */
+uint32_t forwards_show(const struct machine *m, struct arena *a, struct vm_forward **ret);
+void passage_begun(struct session *s);
+void passage_data(struct session *s, struct bytes data);
+void passage_room(struct session *s); /* the guest's window is wider */
+void passage_ended(struct session *s); /* the guest's side is over; it frees the session */
+void passage_closed(struct session *s); /* its session is being freed */
 
 /* query.c */
 letter_fn query_agent;

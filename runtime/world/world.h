@@ -61,7 +61,7 @@ enum err world_listen(struct world *w, const char *path, int fd,
 	struct world_listener **ret, struct why *why) MUST_CHECK;
 void world_listener_free(struct world_listener *l);
 
-/* Services on the loopback, 127/8 and nothing else. Addresses and ports in host byte order. */
+/* Datagrams: on the loopback, 127/8 and nothing else. Addresses and ports in host byte order. */
 struct world_datagrams;
 enum { DATAGRAM_IN_MAX = 1280, DATAGRAM_OUT_MAX = 1232 };
 /* What comes in is answered at once: the answer's length, 0 for none. A longer one is dropped. */
@@ -69,7 +69,7 @@ typedef size_t datagram_fn(void *ctx, struct bytes in, uint8_t out[DATAGRAM_OUT_
 enum err world_datagrams(struct world *w, uint32_t address, uint16_t port, datagram_fn *fn,
 	void *ctx, struct world_datagrams **ret, struct why *why) MUST_CHECK;
 void world_datagrams_free(struct world_datagrams *d); /* NULL is fine */
-/* accept as for world_listen; the peer is nobody in particular. */
+/* At any address of the host's. accept as for world_listen; the peer is nobody in particular. */
 enum err world_listen_tcp(struct world *w, uint32_t address, uint16_t port,
 	void (*accept)(void *ctx, struct chan *c, const struct world_peer *peer), void *ctx,
 	struct world_listener **ret, struct why *why) MUST_CHECK;

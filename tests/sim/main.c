@@ -58,6 +58,7 @@ static void host_begin(struct sim *s, uint64_t seed)
 	TAILQ_INIT(&s->procs);
 	TAILQ_INIT(&s->clients);
 	TAILQ_INIT(&s->askers);
+	TAILQ_INIT(&s->visitors);
 	s->now = 1000;
 	s->boot_at = 500;
 	s->wall = 1700000000000;
@@ -78,6 +79,7 @@ static void host_end(struct sim *s)
 {
 	clients_leave(s);
 	names_end(s);
+	visitors_end(s);
 	procs_end_all(s);
 	helper_end(s);
 	nodes_clear(s, STATE);
@@ -134,6 +136,7 @@ static void live(struct sim *s)
 	script_begin(s);
 	mischief_begin(s);
 	names_begin(s);
+	visitors_begin(s);
 	run_until(s, s->now + SCRIPT_MS, true);
 	run_until(s, s->now + sim_roll(s, 20000), false);
 	be_calm(s);
@@ -141,6 +144,7 @@ static void live(struct sim *s)
 	clients_check(s);
 	sim_trace(s, "sim", "all clients leave");
 	clients_leave(s);
+	visitors_end(s);
 	run_until(s, s->now + SHORT_REST_MS, false);
 	check_settled(s, false);
 	look_at_all(s);

@@ -26,10 +26,13 @@ static void ask_create(struct client *c)
 {
 	static const enum layer layers[] = { layer_auto, layer_auto, layer_copy, layer_reflink,
 		layer_dm };
+	static const char *publish[] = { "8080:80", "0.0.0.0:9090:90", "80:80", "8081:80" };
 	struct sim *s = c->sim;
-	struct vm_create q = { .image = sim_chance(s, 200) ? ANY(s, images) : NULL,
+	struct vm_create q = { .publish = { publish, sim_chance(s, 400) ? sim_roll(s, 5) : 0 },
+		.image = sim_chance(s, 200) ? ANY(s, images) : NULL,
 		.kernel = sim_chance(s, 300) ? ANY(s, kernels) : NULL,
-		.name = sim_chance(s, 600) ? ANY(s, names) : NULL, .layer = ANY(s, layers),
+		.name = sim_chance(s, 600) ? ANY(s, names) : NULL,
+		.layer = ANY(s, layers),
 		.has_layer = true };
 
 	q.has_rm = q.has_detach = q.has_start = true;

@@ -137,7 +137,11 @@ void world_listener_free(struct world_listener *l)
 {
 	if (!l)
 		return;
-	*(l == l->w->tcp ? &l->w->tcp : &l->w->listener) = NULL;
+	for (unsigned i = 0; i < COUNT(l->w->tcp); i++)
+		if (l->w->tcp[i] == l)
+			l->w->tcp[i] = NULL;
+	if (l->w->listener == l)
+		l->w->listener = NULL;
 	l->w->listeners_n--;
 	free(l);
 }
