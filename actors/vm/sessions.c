@@ -288,7 +288,10 @@ void session_get(void *state, const struct letter *l, const void *body)
 	const struct vm_get *q = body;
 	struct vmd *v = state;
 	struct machine *m = with_agent(v, l, q->vm, session_get);
-	struct agent_get g = { .path = q->path, .follow = q->has_follow && q->follow };
+	struct agent_get g = { .path = q->path,
+		.follow = q->has_follow && q->follow,
+		.bare = q->bare,
+		.has_bare = q->has_bare };
 
 	if (m)
 		begin(m, SESSION_GET, l, LETTER_agent_get, &g);
