@@ -80,8 +80,9 @@ const struct command cmd_vm_cp = {
 	.offer = OFFER_FILES,
 	.flags = flags,
 	.doc = "copy files and directories into, out of and between machines",
-	.more = "NAME:PATH is a path in a guest; at least one side is. Modes, times, links and holes are "
-		"kept; what is made\nbelongs to root (or --user) in the guest, to you here.",
+	.more = "NAME:PATH is a path in a guest; at least one side is. Modes, times, links and "
+		"holes are kept; what\nis made belongs to root (or --user) in a guest, to you "
+		"here.",
 	.example = "banger vm cp ./src web:/root/\n"
 		   "banger vm cp web:/var/log/syslog .\n"
 		   "banger vm cp web:/srv/data db:/srv/\n"

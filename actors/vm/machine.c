@@ -147,6 +147,7 @@ void machine_free(struct machine *m)
 
 	machine_close_links(m);
 	forwards_done(m);
+	admit_promise(m, 0, 0);
 	logs_end(m);
 	flow_stop(&m->flow);
 	world_timer_stop(&m->patience);

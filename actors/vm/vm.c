@@ -24,6 +24,11 @@ static void no_such(struct vmd *v, const struct letter *l, const char *ref)
 
 /* ---- letters in: creation ---- */
 
+static bool no_boot(const struct vm_create *q)
+{
+	return q->has_start && !q->start;
+}
+
 static enum err check_create(
 	struct vmd *v, const struct vm_create *q, struct vm_record *r, struct why *why)
 {
@@ -34,7 +39,13 @@ static enum err check_create(
 		return fail_hint(why,
 			"delete it with `banger vm delete %s`, or choose another name", q->name);
 	}
-	return vmm_choose(v, r, why);
+	if (vmm_choose(v, r, why))
+		return why->code;
+	if (q->has_force && q->force)
+		return OK;
+	if (!no_boot(q) && admit_memory(v, r->memory, why))
+		return why->code;
+	return admit_disk(v, q->has_disk ? r->disk : 0, why);
 }
 
 static void record_from(
@@ -66,11 +77,6 @@ static void record_from(
 	};
 }
 
-static bool no_boot(const struct vm_create *q)
-{
-	return q->has_start && !q->start;
-}
-
 static void on_create(void *state, const struct letter *l, const void *body)
 {
 	const struct vm_create *q = body;
@@ -100,10 +106,12 @@ static void on_create(void *state, const struct letter *l, const void *body)
 		return;
 	}
 	m->owner = r.rm ? l->client : 0;
+	admit_promise(m, 0, q->has_disk ? r.disk : 0);
 	m->disk_by_default = !q->has_disk;
 	op->reply.serial = 0; /* answered now; the end is told by op.done */
 	op->make_only = no_boot(q);
 	op->no_services = q->has_no_services && q->no_services;
+	op->force = q->has_force && q->force;
 	op->offline = q->has_offline && q->offline;
 	if (q->has_timeout_ms)
 		op->timeout_ms = q->timeout_ms;
@@ -472,6 +480,8 @@ static enum err vm_open(void *state, struct actor *me, void *env, struct why *wh
 	vm_flow_host_init(v);
 	if (world_mkdir(v->world, STATE, "vm", why) || world_mkdir(v->world, RUNTIME, "vm", why))
 		return why->code;
+	if (world_clock_watch(v->world, link_set_clocks, v, why))
+		return why->code;
 	vm_load(v);
 	return OK;
 }
@@ -490,6 +500,7 @@ static void vm_close(void *state)
 		free(w);
 	}
 	op_forget_all(v);
+	(void)!world_clock_watch(v->world, NULL, NULL, NULL);
 	world_timer_stop(&v->fills);
 	vm_load_done(v);
 	free(v->in_order);
@@ -520,6 +531,7 @@ static void vm_turn(void *state)
 static void vm_verify(const void *state)
 {
 	const struct vmd *v = state;
+	uint64_t memory = 0, disk = 0;
 	uint32_t passages = 0;
 
 	must(v->by_id.count == v->by_name.count && v->by_id.count == v->by_serial.count);
@@ -539,6 +551,8 @@ static void vm_verify(const void *state)
 		}
 		must(n == m->sessions_n && here == m->passages_n);
 		passages += here;
+		memory += m->promised_memory;
+		disk += m->promised_disk;
 		must(!m->link.hello || m->link.rpc);
 		must(!m->link.rpc || m->child);
 		must(!m->named || m->child);
@@ -546,6 +560,7 @@ static void vm_verify(const void *state)
 		must(!m->op || flow_active(&m->flow));
 	}
 	must(passages == v->passages_n);
+	must(memory == v->promised_memory && disk == v->promised_disk);
 }
 
 static const struct handler handlers[] = {

@@ -89,6 +89,7 @@ struct op {
 	uint64_t timeout_ms; /* UINT64_MAX: the configuration's */
 	bool make_only; /* create without boot */
 	bool offline; /* nothing is fetched for it */
+	bool force; /* admission is skipped */
 	bool no_services; /* those that its image requires are not waited for */
 	struct {
 		const char *stage;
@@ -242,6 +243,7 @@ struct machine {
 	bool crowd_told;
 	struct waiting early; /* letters for an agent that has not answered yet */
 	struct wtimer early_deadline;
+	uint64_t promised_memory, promised_disk; /* while it is being made or started */
 	struct resizing set;
 	struct wtimer patience; /* stop: until force; boot: until KVM's trial is over */
 	bool kvm_on_trial;
@@ -324,6 +326,7 @@ struct vmd {
 	TAILQ_HEAD(, op) op_list;
 	TAILQ_HEAD(, waiter) waiters;
 	uint64_t next_op, next_stream;
+	uint64_t promised_memory, promised_disk; /* of all machines */
 	uint32_t passages_n; /* connections to forwarded ports, of all machines */
 	uint32_t held; /* links that are not read because the gate is full */
 	struct load *load; /* while the store is read; recover.c */
@@ -423,6 +426,13 @@ void op_begin(struct vmd *v, struct op *op, struct machine *m);
 void machine_flow_ended(struct machine *m);
 void machine_delete_for(struct machine *m, struct op *op); /* op may be NULL */
 
+/* admit.c */
+/* What it will take of the host soon, in place of what was promised before. */
+void admit_promise(struct machine *m, uint64_t memory, uint64_t disk);
+enum err admit_memory(const struct vmd *v, uint64_t memory, struct why *why) MUST_CHECK;
+/* disk: what it may take at most, 0 when it did not say. */
+enum err admit_disk(const struct vmd *v, uint64_t disk, struct why *why) MUST_CHECK;
+
 /* layer.c */
 enum err layer_choose(struct vmd *v, enum layer *layer, struct why *why);
 enum flow_said layer_make(struct machine *m, struct flow *f);
@@ -455,7 +465,8 @@ bool link_up(const struct machine *m);
  * True: the machine runs but its agent has not answered yet, and the letter waits for it a while.
  */
 bool link_waits(struct machine *m, const struct letter *l, letter_fn *fn);
-void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx);
+void link_set_clock(struct machine *m); /* the guest's, to the host's */
+void link_set_clocks(void *vmd); /* of all guests: the host's has jumped */
 /* Lets the machine's key log in. */
 void link_install_key(struct machine *m, rpc_answer_fn *fn, void *ctx);
 

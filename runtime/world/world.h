@@ -33,6 +33,13 @@ uint64_t world_unix_ms(struct world *w); /* wall clock; may jump */
 void world_random(struct world *w, void *p, size_t n);
 const char *world_boot_id(struct world *w); /* of the host; 36 characters */
 
+/*
+ * Tells of each jump of the wall clock: somebody set it, or the host slept. One watcher; NULL ends
+ * it. Costs nothing while no clock jumps.
+ */
+enum err world_clock_watch(
+	struct world *w, void (*jumped)(void *ctx), void *ctx, struct why *why) MUST_CHECK;
+
 /* Intrusive, zeroed by its owner, stopped before its memory goes. Fires once. */
 struct wtimer {
 	struct world *w;

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
@@ -176,5 +177,16 @@ def layers(house):
         "a machine wrote into its image"
 
 
+def clock(house):
+    """a guest's clock is the host's when its agent is met, and met again"""
+    house.create("m")
+    assert abs(int(house.sh("m", "date +%s")) - time.time()) < 5
+    house.sh("m", "date -s @1000000000 >/dev/null")
+    assert int(house.sh("m", "date +%s")) < 1000000100
+    house.kill_daemon()
+    house.ok("daemon", "start")
+    assert abs(int(house.sh("m", "date +%s")) - time.time()) < 5
+
+
 if __name__ == "__main__":
-    live.main([several_names, shapes, states, work_stays, console, ports, network, size, layers])
+    live.main([several_names, shapes, states, work_stays, console, ports, network, size, layers, clock])

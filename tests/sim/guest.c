@@ -126,6 +126,8 @@ static void answer_done(struct guest *g, enum letter_id id, uint32_t msgid)
 	struct why why;
 
 	must(rpc_answer(g->rpc, msgid, &letter_kinds[id], &none, &why) == OK);
+	if (id == LETTER_agent_clock)
+		sim_mark(g->sim, MARK_clocks_set);
 	if (id == LETTER_agent_grow)
 		sim_mark(g->sim, MARK_disk_grew);
 	/* where only a reset ends the VMM, the agent asks for that */

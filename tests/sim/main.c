@@ -63,8 +63,10 @@ static void host_begin(struct sim *s, uint64_t seed)
 	s->boot_at = 500;
 	s->wall = 1700000000000;
 	snprintf(s->boot_id, sizeof(s->boot_id), "00000000-0000-4000-8000-000000000000");
-	s->facts = (struct host_facts){ .kvm = sim_chance(s, 300), .tsc_khz = 2000000,
-		.memory = 64 * GiB, .memory_free = 32 * GiB };
+	s->facts = (struct host_facts){ .kvm = sim_chance(s, 300),
+		.tsc_khz = 2000000,
+		.memory = 64 * GiB,
+		.memory_free = sim_chance(s, 150) ? 2 * GiB : 32 * GiB };
 	s->kvm_hangs = sim_chance(s, 400);
 	s->reflinks = sim_chance(s, 500);
 	s->prepared = sim_chance(s, 800);

@@ -71,6 +71,7 @@ enum {
 	M(store_torn, "commit under way at a crash was lost") \
 	M(store_kept, "commit under way at a crash survived") \
 	M(clock_jump, "wall clock jumped") \
+	M(clocks_set, "guest's clock set") \
 	M(pid_reused, "pid of a dead process used again") \
 	M(client_cut, "client left in the middle") \
 	M(client_slow, "client that does not read") \
@@ -283,6 +284,8 @@ struct world {
 	unsigned backlog_n;
 	uint64_t deadlines_at; /* UINT64_MAX: none */
 	unsigned crash_in_events, crash_in_calls; /* 0: not at all */
+	void (*clock_jumped)(void *ctx);
+	void *clock_ctx;
 	bool dead; /* killed: nothing that it does reaches the host any more */
 	bool last_words; /* what it sends leaves at once: it ends in this turn */
 	bool stopping, listening, in_turn;

@@ -133,6 +133,14 @@ enum err world_listen(struct world *w, const char *path, int fd UNUSED,
 	return OK;
 }
 
+enum err world_clock_watch(
+	struct world *w, void (*jumped)(void *ctx), void *ctx, struct why *why UNUSED)
+{
+	w->clock_jumped = jumped;
+	w->clock_ctx = ctx;
+	return OK;
+}
+
 void world_listener_free(struct world_listener *l)
 {
 	if (!l)
