@@ -14,9 +14,11 @@
 enum {
 	DM_MS = 60000,
 	FSCK_MS = 180000,
-	FILL_MS = 60000, /* how often fills are looked at, while a machine of this layer runs */
+	FILL_MS = 60000, /* how often fills are looked at, while a machine runs */
 	FILL_WARN = 80 /* percent */
 };
+
+#define ROOM_WARN (1 * GiB)
 
 static void dm_name(const struct machine *m, char out[DM_NAME_BYTES])
 {
@@ -278,19 +280,40 @@ static void tell_fill(struct machine *m, uint64_t size, uint64_t used)
 			.kind = "vm.disk_fills", .vm = m->id, .name = m->name, .detail = detail });
 }
 
+/* Layers other than dm grow until the host's own disk is full, which then fails every guest. */
+static void look_at_room(struct vmd *v)
+{
+	bool low;
+	char room[24], detail[80];
+	uint64_t there;
+
+	if (world_free_space(v->world, STATE, &there, NULL))
+		return;
+	low = there < ROOM_WARN;
+	if (low && !v->room_told) {
+		show_size(room, sizeof(room), there);
+		snprintf(detail, sizeof(detail), "%s are left for the disks of all machines", room);
+		log_line(LOG_WARN, "vm", "host's disk fills", "free", log_u64(there).s, NULL);
+		note_event(v->me, v->world,
+			&(struct event){ .kind = "host.disk_fills", .detail = detail });
+	}
+	v->room_told = low;
+}
+
 static void look_at_fills(void *ctx)
 {
 	struct vmd *v = ctx;
 	bool any = false;
 
+	look_at_room(v);
+
 	for (struct link *k = table_next(&v->by_id, NULL); k; k = table_next(&v->by_id, k)) {
 		struct machine *m = CONTAINER_OF(k, struct machine, by_id);
 		uint64_t size, used;
 
-		if (!m->child || !machine_fill(m, &size, &used))
-			continue;
-		any = true;
-		tell_fill(m, size, used);
+		any |= m->child != NULL;
+		if (m->child && machine_fill(m, &size, &used))
+			tell_fill(m, size, used);
 	}
 	v->fills_watched = any;
 	if (any)
@@ -302,7 +325,7 @@ void dm_watch_fill(struct machine *m)
 	struct vmd *v = m->v;
 
 	m->fill_told = 0;
-	if (m->r.layer != layer_dm || v->fills_watched)
+	if (v->fills_watched)
 		return;
 	v->fills_watched = true;
 	world_timer(v->world, &v->fills, FILL_MS, look_at_fills, v);

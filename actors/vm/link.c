@@ -229,6 +229,7 @@ void link_close(struct machine *m)
 
 	fail(&gone, ERR_guest_failed, "the agent of %s went away", m->name);
 	queries_end(m, &gone);
+	look_gone(m);
 	world_timer_stop(&l->retry);
 	l->rpc = NULL;
 	l->chan = NULL;

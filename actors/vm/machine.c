@@ -314,6 +314,7 @@ void machine_info(struct machine *m, bool disks, struct vm_info *ret)
 		.started = m->r.started,
 		.has_started = m->r.has_started };
 	set_info(m, ret);
+	look_info(m, ret);
 	if (m->child) {
 		ret->has_pid = ret->has_uptime_ms = true;
 		ret->pid = m->r.pid;

@@ -13,7 +13,7 @@
 
 /* ---- state: vm.h ---- */
 
-static void no_such(struct vmd *v, const struct letter *l, const char *ref)
+void vm_no_such(struct vmd *v, const struct letter *l, const char *ref)
 {
 	struct why why;
 
@@ -164,7 +164,7 @@ static void begin_op(struct vmd *v, const struct letter *l, enum op_kind kind,
 	struct why why;
 
 	if (!m) {
-		no_such(v, l, how->vm);
+		vm_no_such(v, l, how->vm);
 		return;
 	}
 	op = op_new(v, kind, m, l, how->has_detach && how->detach, &why);
@@ -247,59 +247,7 @@ static void on_cancel(void *state, const struct letter *l, const void *body)
 	answer(v->me, l->reply, &none);
 }
 
-/* ---- letters in: looking ---- */
-
-static void on_list(void *state, const struct letter *l, const void *body)
-{
-	const struct vm_list *q = body;
-	struct vmd *v = state;
-	uint32_t at = q->after ? machine_behind(v, q->after) : 0;
-	uint64_t limit = q->has_limit ? q->limit : 500;
-	uint32_t n = (uint32_t)MIN(limit, (uint64_t)(v->in_order_n - at));
-	struct vm_listed listed = { .more = n < v->in_order_n - at };
-	struct why why;
-
-	listed.vms.v = arena_take(l->arena, (n + 1) * sizeof(struct vm_info));
-	if (!listed.vms.v) {
-		fail(&why, ERR_no_memory, "no memory for a list");
-		refuse(v->me, l->reply, &why);
-		return;
-	}
-	for (; listed.vms.n < n; listed.vms.n++)
-		machine_info(v->in_order[at + listed.vms.n], false, &listed.vms.v[listed.vms.n]);
-	answer(v->me, l->reply, &listed);
-}
-
-static void on_show(void *state, const struct letter *l, const void *body)
-{
-	struct vmd *v = state;
-	struct machine *m = machine_find(v, ((const struct vm_only *)body)->vm);
-	struct version agent;
-	struct vm_shown s = { .agent = NULL };
-	char dir[64], path[4200];
-
-	if (!m) {
-		no_such(v, l, ((const struct vm_only *)body)->vm);
-		return;
-	}
-	machine_info(m, true, &s.vm);
-	if (link_up(m)) {
-		agent = (struct version){ m->link.version, m->link.commit, m->link.built };
-		s.agent = &agent;
-		s.link = m->driver->link;
-		s.has_link = true;
-	}
-	machine_dir(m, dir, sizeof(dir), "");
-	if (world_path(v->world, STATE, dir, path, sizeof(path), NULL) == OK)
-		s.dir = path;
-	if (machine_leases(m))
-		s.address = m->net.address[0] ? m->net.address : NULL;
-	else if (m->r.net == net_nat)
-		s.address = "10.0.2.15/24";
-	s.host_address = m->r.address;
-	s.forwards.n = forwards_show(m, l->arena, &s.forwards.v);
-	answer(v->me, l->reply, &s);
-}
+/* ---- letters in: looking (list and show: look.c) ---- */
 
 static void on_logs(void *state, const struct letter *l, const void *body)
 {
@@ -328,7 +276,7 @@ static void on_wait(void *state, const struct letter *l, const void *body)
 	struct why why;
 
 	if (!m) {
-		no_such(v, l, q->vm);
+		vm_no_such(v, l, q->vm);
 		return;
 	}
 	w = calloc(1, sizeof(*w));
@@ -474,6 +422,7 @@ static enum err vm_open(void *state, struct actor *me, void *env, struct why *wh
 	table_init(&v->by_address, seeds[6]);
 	TAILQ_INIT(&v->op_list);
 	TAILQ_INIT(&v->waiters);
+	TAILQ_INIT(&v->listings);
 	/* ids of an earlier daemon are in the past; they stay below 2^53 for JSON's sake */
 	v->next_op = world_unix_ms(v->world);
 	v->next_stream = 1;
@@ -500,6 +449,7 @@ static void vm_close(void *state)
 		free(w);
 	}
 	op_forget_all(v);
+	look_end(v);
 	(void)!world_clock_watch(v->world, NULL, NULL, NULL);
 	world_timer_stop(&v->fills);
 	vm_load_done(v);
@@ -532,7 +482,7 @@ static void vm_verify(const void *state)
 {
 	const struct vmd *v = state;
 	uint64_t memory = 0, disk = 0;
-	uint32_t passages = 0;
+	uint32_t passages = 0, views = 0;
 
 	must(v->by_id.count == v->by_name.count && v->by_id.count == v->by_serial.count);
 	must(v->by_id.count == v->in_order_n);
@@ -551,6 +501,7 @@ static void vm_verify(const void *state)
 		}
 		must(n == m->sessions_n && here == m->passages_n);
 		passages += here;
+		views += m->view.asked;
 		memory += m->promised_memory;
 		disk += m->promised_disk;
 		must(!m->link.hello || m->link.rpc);
@@ -559,7 +510,7 @@ static void vm_verify(const void *state)
 		must(!m->op || m->op->state == op_state_running);
 		must(!m->op || flow_active(&m->flow));
 	}
-	must(passages == v->passages_n);
+	must(passages == v->passages_n && views == v->views_due);
 	must(memory == v->promised_memory && disk == v->promised_disk);
 }
 
@@ -572,8 +523,8 @@ static const struct handler handlers[] = {
 	{ LETTER_vm_restart, on_restart },
 	{ LETTER_vm_delete, on_delete },
 	{ LETTER_vm_set, vm_set },
-	{ LETTER_vm_list, on_list },
-	{ LETTER_vm_show, on_show },
+	{ LETTER_vm_list, look_list },
+	{ LETTER_vm_show, look_show },
 	{ LETTER_vm_exec, session_exec },
 	{ LETTER_vm_put, session_put },
 	{ LETTER_vm_get, session_get },

@@ -34,6 +34,7 @@ enum {
 
 struct job;
 struct load;
+struct listing;
 struct vmd;
 struct machine;
 struct vmm_driver;
@@ -164,6 +165,12 @@ struct query { /* a question of a client that the agent answers */
 	struct wtimer deadline;
 };
 
+struct guest_view { /* the guest's own numbers, as they were told last */
+	bool asked;
+	uint64_t at_ms; /* 0: never */
+	uint64_t memory, memory_used, root_size, root_used, work_size, work_used;
+};
+
 struct resizing { /* a work disk that grows while its machine runs; vm.set waits for it */
 	struct reply_to reply; /* serial 0: none is under way */
 	bool filling; /* the disk has grown, now its filesystem does */
@@ -244,6 +251,7 @@ struct machine {
 	struct waiting early; /* letters for an agent that has not answered yet */
 	struct wtimer early_deadline;
 	uint64_t promised_memory, promised_disk; /* while it is being made or started */
+	struct guest_view view;
 	struct resizing set;
 	struct wtimer patience; /* stop: until force; boot: until KVM's trial is over */
 	bool kvm_on_trial;
@@ -325,6 +333,8 @@ struct vmd {
 	uint32_t next_serial;
 	TAILQ_HEAD(, op) op_list;
 	TAILQ_HEAD(, waiter) waiters;
+	TAILQ_HEAD(, listing) listings;
+	uint32_t views_due; /* guests whose numbers were asked for */
 	uint64_t next_op, next_stream;
 	uint64_t promised_memory, promised_disk; /* of all machines */
 	uint32_t passages_n; /* connections to forwarded ports, of all machines */
@@ -335,8 +345,8 @@ struct vmd {
 	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
 	struct reply_to counts_due; /* the gate waits for us to be loaded */
 	struct wtimer forget_ops;
-	struct wtimer fills; /* of layer dm, while a machine of it runs */
-	bool fills_watched;
+	struct wtimer fills; /* of layer dm, and of the host's disk, while a machine runs */
+	bool fills_watched, room_told;
 	char qemu[1024]; /* its program; "" until found */
 	char firecracker[1024]; /* the same */
 	enum { REFLINKS_UNTRIED, REFLINKS_WORK, REFLINKS_FAIL } reflinks; /* beneath STATE */
@@ -515,6 +525,12 @@ void passage_closed(struct session *s); /* its session is being freed */
 letter_fn query_agent;
 void queries_end(struct machine *m, const struct why *why);
 
+/* look.c */
+letter_fn look_list, look_show;
+void look_info(const struct machine *m, struct vm_info *ret); /* what its guest told */
+void look_gone(struct machine *m); /* its agent will not tell any more */
+void look_end(struct vmd *v);
+
 /* set.c */
 letter_fn vm_set;
 void set_disk_grew(struct machine *m, bool did); /* the VMM's answer */
@@ -538,5 +554,6 @@ void vm_probation_failed(struct machine *m, const struct why *why);
 /* vm.c */
 void machine_gone(struct machine *m); /* answers who waits for it, and frees it */
 void vm_loaded(struct vmd *v);
+void vm_no_such(struct vmd *v, const struct letter *l, const char *ref);
 
 #endif

@@ -54,6 +54,10 @@ def shapes(house):
     for name in ("UPPER", "a.b", "123", "localhost", "xn--a", "-a", "x" * 64):
         done = house.run("--json", "vm", "create", f"--name={name}", "--image", "debian")
         assert done.code in (1, 2), (name, done.code)
+    vm = house.vms()["m"]
+    assert 0 < vm["guest_memory_used"] < vm["guest_memory"] < vm["memory"], vm
+    assert 0 < vm["root_used"] < vm["root_size"] and 0 < vm["work_used"] < vm["work_size"], vm
+    assert b"%" in house.ok("vm", "list") and b"COW" in house.ok("vm", "stats")
     assert list(house.vms()) == ["m"]
 
 

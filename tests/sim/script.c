@@ -151,7 +151,10 @@ static void ask_wait(struct client *c)
 
 static void ask_list(struct client *c)
 {
-	struct vm_list vms = { .limit = 2, .has_limit = sim_chance(c->sim, 300) };
+	struct vm_list vms = { .limit = 2,
+		.has_limit = sim_chance(c->sim, 300),
+		.has_guests = true,
+		.guests = sim_chance(c->sim, 600) };
 	struct image_list list = { .after = NULL };
 	struct nothing none;
 
