@@ -118,7 +118,7 @@ static int print_ready(struct run *r)
 /* Until it is gone, or somebody has no patience. */
 static int delete(struct run *r)
 {
-	struct vm_delete which = { r->create.begun.vm };
+	struct vm_delete which = { .vm = r->create.begun.vm };
 	struct call k = { .letter = LETTER_vm_delete, .body = &which };
 	struct cli *c = r->c;
 

@@ -220,8 +220,18 @@ static void on_restart(void *state, const struct letter *l, const void *body)
 
 static void on_delete(void *state, const struct letter *l, const void *body)
 {
-	struct vm_start how = { .vm = ((const struct vm_delete *)body)->vm };
+	const struct vm_delete *q = body;
+	struct vm_start how = { .vm = q->vm };
+	struct vmd *v = state;
+	struct machine *m = machine_find(v, q->vm);
+	struct why why;
 
+	if (m && q->has_stopped && q->stopped && machine_state(m) != vm_state_stopped) {
+		fail_field(&why, ERR_conflict, "vm", "machine %s is %s", m->name,
+			word_of(vm_state, machine_state(m)));
+		refuse(v->me, l->reply, &why);
+		return;
+	}
 	begin_op(state, l, OP_DELETE, &how);
 }
 

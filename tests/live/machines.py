@@ -181,6 +181,35 @@ def layers(house):
         "a machine wrote into its image"
 
 
+def prune(house):
+    """prune: stopped machines, leftovers and layers of pulls, with their bytes; dry runs take none"""
+    house.create("runs")
+    house.create("stopped")
+    house.ok("vm", "stop", "stopped", "--timeout", "0")
+    house.create("never", "--no-start")
+    said = house.json("vm", "prune", "--dry-run")
+    assert {i["name"] for i in said["items"]} == {"stopped", "never"} and said["dry_run"], said
+    assert said["bytes"] == sum(i["bytes"] for i in said["items"]) > 0, said
+    assert len(house.vms()) == 3
+    assert house.json("vm", "prune", "--older", "1h")["items"] == []
+    out = house.ok("vm", "prune").decode()
+    assert "machine stopped, " in out and "machine never, " in out and "freed" in out, out
+    assert list(house.vms()) == ["runs"]
+    layers = house.state / "layers/sha256"
+    layers.mkdir(parents=True)
+    (layers / ("0" * 64)).write_bytes(os.urandom(100000))
+    leftover = house.state / "image/zzzzzzzz"
+    leftover.mkdir()
+    said = house.json("prune", "--dry-run", "--all")
+    assert {i["kind"] for i in said["items"]} == {"layer", "leftover"} and said["bytes"] >= 100000
+    assert (layers / ("0" * 64)).exists() and leftover.exists()
+    said = house.json("image", "prune")
+    assert {i["kind"] for i in said["items"]} == {"layer", "leftover"}, said
+    assert not (layers / ("0" * 64)).exists() and not leftover.exists()
+    assert house.ok("prune", "--all").decode() == "freed 0 B\n"
+    assert house.sh("runs", "echo works") == "works\n"
+
+
 def clock(house):
     """a guest's clock is the host's when its agent is met, and met again"""
     house.create("m")
@@ -193,4 +222,4 @@ def clock(house):
 
 
 if __name__ == "__main__":
-    live.main([several_names, shapes, states, work_stays, console, ports, network, size, layers, clock])
+    live.main([several_names, shapes, states, work_stays, console, ports, network, size, layers, clock, prune])

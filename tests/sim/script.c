@@ -92,7 +92,9 @@ static void ask_set(struct client *c)
 
 static void ask_delete(struct client *c)
 {
-	struct vm_delete q = { any_vm(c->sim) };
+	struct vm_delete q = {
+		.vm = any_vm(c->sim), .has_stopped = true, .stopped = sim_chance(c->sim, 150)
+	};
 
 	ledger_forget(c->sim, q.vm);
 	client_ask(c, LETTER_vm_delete, &q);
