@@ -32,6 +32,7 @@ static const struct route routes[] = {
 	R(vm_kill, VM_BIT, GATE_BIT),
 	R(vm_restart, VM_BIT, GATE_BIT),
 	R(vm_delete, VM_BIT, GATE_BIT),
+	R(vm_set, VM_BIT, GATE_BIT),
 	R(vm_list, VM_BIT, GATE_BIT),
 	R(vm_show, VM_BIT, GATE_BIT),
 	R(vm_exec, VM_BIT, GATE_BIT),

@@ -189,7 +189,10 @@ static enum err get_open(int root, const struct agent_get *x, struct tree_sender
 	const char *name = last && last[1] ? last + 1 : NULL;
 	own_fd fd = -1;
 	enum err e = tree_open(root, x->path, IN_ROOT, x->follow, &fd, why);
+	struct stat st;
 
+	if (!e && x->has_bare && x->bare && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		name = NULL;
 	if (!e)
 		e = tree_sender_new(fd, name, ret, why);
 	if (!e)

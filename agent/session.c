@@ -30,6 +30,7 @@ static const struct {
 	{ LETTER_agent_ssh, on_ssh },
 	{ LETTER_agent_services, on_services },
 	{ LETTER_agent_clock, on_clock },
+	{ LETTER_agent_grow, on_grow },
 	{ LETTER_agent_shutdown, on_shutdown },
 };
 

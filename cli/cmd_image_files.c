@@ -7,6 +7,7 @@
 #include "cli/image.h"
 #include "cli/json.h"
 #include "cli/op.h"
+#include "cli/pruned.h"
 #include "cli/report.h"
 
 /* Asks for what takes a while, its stages shown; Ctrl-C ends us, and the daemon then undoes it. */
@@ -127,26 +128,6 @@ static const struct flag prune_flags[] = {
 	{ .name = NULL },
 };
 
-static void print_pruned(struct cli *c, const struct image_pruned *said)
-{
-	char text[32];
-
-	for (uint32_t i = 0; i < said->items.n; i++) {
-		const struct pruned_item *item = &said->items.v[i];
-
-		if (c->quiet) {
-			printf("%s\n", item->name);
-			continue;
-		}
-		show_size(text, sizeof(text), item->bytes);
-		printf("%s %s, %s\n", item->kind, item->name, text);
-	}
-	if (c->quiet)
-		return;
-	show_size(text, sizeof(text), said->bytes);
-	printf(said->dry_run ? "would free %s\n" : "freed %s\n", text);
-}
-
 static int prune(struct cli *c)
 {
 	struct image_prune body = { 0 };
@@ -157,10 +138,7 @@ static int prune(struct cli *c)
 		return report_usage(c, &why);
 	if (ask(c, LETTER_image_prune, &body, &said, &why))
 		return report(c, &why);
-	if (c->json)
-		print_document(c, &shape_image_pruned, &said);
-	else
-		print_pruned(c, &said);
+	print_pruned(c, &said);
 	return EXIT_DONE;
 }
 
@@ -169,8 +147,9 @@ const struct command cmd_image_prune = {
 	.args = "",
 	.flags = prune_flags,
 	.doc = "remove what nobody uses, and tell how many bytes that were",
-	.more = "Without --all only leftovers of the image store go. Files that you registered are "
-		"never removed.",
+	.more = "Without --all only leftovers of the image store go, and layers of pulls, which "
+		"are kept to make the\nnext pull faster. Files that you registered are never "
+		"removed.",
 	.example = "banger image prune --all --dry-run\nbanger image prune --all",
 	.run = prune,
 };

@@ -6,16 +6,18 @@
 #include "cli/json.h"
 #include "cli/report.h"
 
+enum { FILL_WARN = 80 /* percent: shown in red */ };
+
 struct machines {
 	struct vm_info **v;
 	unsigned n;
 };
 
 /* Every page of vm.list. */
-static enum err list_all(struct cli *c, struct machines *m, struct why *why)
+static enum err list_all(struct cli *c, bool guests, struct machines *m, struct why *why)
 {
 	struct vm_listed *page;
-	struct vm_list which = { 0 };
+	struct vm_list which = { .has_guests = guests, .guests = guests };
 	unsigned cap = 0;
 	enum err e;
 
@@ -74,16 +76,28 @@ static void cpu_cell(struct grid *g, const struct vm_info *vm)
 		grid_cell(g, PLAIN, "-");
 }
 
+/* size 0: not known. */
+static void fill_cell(struct grid *g, uint64_t size, uint64_t used)
+{
+	uint64_t percent = size ? used * 100 / size : 0;
+
+	if (size)
+		grid_cell(g, percent >= FILL_WARN ? RED : PLAIN, "%llu%%",
+			(unsigned long long)percent);
+	else
+		grid_cell(g, PLAIN, "-");
+}
+
 static int list(struct cli *c)
 {
 	static const char *const heads[] = { "NAME", "ID", "STATE", "IMAGE", "VCPUS", "CPU",
-		"MEMORY", "RSS", "DISK", "UPTIME" };
+		"MEMORY", "USED", "RSS", "ROOT", "WORK", "UPTIME" };
 	struct machines m = { NULL, 0 };
 	struct grid g;
 	struct why why;
 	json_t *all;
 
-	if (list_all(c, &m, &why))
+	if (list_all(c, !c->quiet, &m, &why))
 		return report(c, &why);
 	if (c->json) {
 		all = json_array();
@@ -108,8 +122,10 @@ static int list(struct cli *c)
 		grid_cell(&g, PLAIN, "%llu", (unsigned long long)vm->vcpus);
 		cpu_cell(&g, vm);
 		grid_size(&g, true, vm->memory);
+		grid_size(&g, vm->has_guest_memory_used, vm->guest_memory_used);
 		grid_size(&g, vm->has_rss, vm->rss);
-		grid_size(&g, vm->has_disk_used, vm->disk_used);
+		fill_cell(&g, vm->has_root_size ? vm->root_size : 0, vm->root_used);
+		fill_cell(&g, vm->has_work_size ? vm->work_size : 0, vm->work_used);
 		grid_duration(&g, vm->has_uptime_ms, vm->uptime_ms);
 	}
 	grid_print(&g);
@@ -120,6 +136,8 @@ const struct command cmd_vm_list = {
 	.words = "vm list",
 	.args = "",
 	.doc = "all machines, with state, CPU, memory and disk",
+	.more = "CPU is the VMM's since the start, RSS what it takes of the host; USED, ROOT and "
+		"WORK are the guest's\nown view, where it answers within half a second.",
 	.example = "banger vm list\nbanger vm list -q\nbanger vm list --json | jq '.[].name'",
 	.run = list,
 };
@@ -147,6 +165,17 @@ static void show_one(struct cli *c, const struct vm_shown *s)
 	line_text(c, "memory", "%s", text);
 	show_size(text, sizeof(text), s->vm.disk);
 	line_text(c, "disk", "%s", text);
+	if (s->vm.has_next_vcpus)
+		line_text(c, "next vcpus", "%llu, from its next start on",
+			(unsigned long long)s->vm.next_vcpus);
+	if (s->vm.has_next_memory) {
+		show_size(text, sizeof(text), s->vm.next_memory);
+		line_text(c, "next memory", "%s, from its next start on", text);
+	}
+	if (s->vm.has_next_disk) {
+		show_size(text, sizeof(text), s->vm.next_disk);
+		line_text(c, "next disk", "%s, from its next start on", text);
+	}
 	if (s->vm.has_cow_used && s->vm.cow_size)
 		line_text(c, "root fill", "%llu%%",
 			(unsigned long long)(s->vm.cow_used * 100 / s->vm.cow_size));
@@ -162,6 +191,11 @@ static void show_one(struct cli *c, const struct vm_shown *s)
 		line_text(c, "agent", "%s (%s)%s%s", s->agent->version, s->agent->commit,
 			s->has_link ? " over " : "",
 			s->has_link ? word_of(link_kind, s->link) : "");
+	for (uint32_t i = 0; i < s->forwards.n; i++)
+		line_text(c, i ? "" : "forwards", "%s:%llu to port %llu%s",
+			s->forwards.v[i].address, (unsigned long long)s->forwards.v[i].port,
+			(unsigned long long)s->forwards.v[i].guest,
+			s->forwards.v[i].up ? "" : " (not now)");
 	if (s->dir)
 		line_text(c, "files", "%s", s->dir);
 	for (uint32_t i = 0; i < s->boot.n; i++) {
@@ -217,16 +251,11 @@ static void stats_row(struct grid *g, const struct vm_stats *s)
 	grid_size(g, in != NULL, in ? in->memory_used : 0);
 	grid_size(g, s->vm.has_rss, s->vm.rss);
 	grid_size(g, s->vm.has_disk_used, s->vm.disk_used);
-	if (in && in->disks.n > 0 && in->disks.v[0].size > 0)
-		grid_cell(g, PLAIN, "%llu%%",
-			(unsigned long long)(in->disks.v[0].used * 100 / in->disks.v[0].size));
-	else
-		grid_cell(g, PLAIN, "-");
-	if (in && in->disks.n > 1 && in->disks.v[1].size > 0)
-		grid_cell(g, PLAIN, "%llu%%",
-			(unsigned long long)(in->disks.v[1].used * 100 / in->disks.v[1].size));
-	else
-		grid_cell(g, PLAIN, "-");
+	fill_cell(g, in && in->disks.n > 0 ? in->disks.v[0].size : 0,
+		in && in->disks.n > 0 ? in->disks.v[0].used : 0);
+	fill_cell(g, s->vm.has_cow_size ? s->vm.cow_size : 0, s->vm.cow_used);
+	fill_cell(g, in && in->disks.n > 1 ? in->disks.v[1].size : 0,
+		in && in->disks.n > 1 ? in->disks.v[1].used : 0);
 	grid_duration(g, s->vm.has_uptime_ms, s->vm.uptime_ms);
 }
 
@@ -235,7 +264,7 @@ static enum err all_names(struct cli *c, const char *const **names, unsigned *n,
 {
 	struct machines m = { NULL, 0 };
 	const char **v;
-	enum err e = list_all(c, &m, why);
+	enum err e = list_all(c, false, &m, why);
 
 	if (e)
 		return e;
@@ -252,7 +281,7 @@ static enum err all_names(struct cli *c, const char *const **names, unsigned *n,
 static int stats(struct cli *c)
 {
 	static const char *const heads[] = { "NAME", "CPU", "LOAD", "MEMORY", "USED", "RSS", "DISK",
-		"ROOT", "WORK", "UPTIME" };
+		"ROOT", "COW", "WORK", "UPTIME" };
 	const char *const *names = c->args;
 	unsigned n = c->args_n;
 	struct each s;
@@ -291,7 +320,8 @@ const struct command cmd_vm_stats = {
 	.offer = OFFER_VMS,
 	.doc = "CPU, memory and disks of machines; of all when none is named",
 	.more = "CPU is the VMM's since the start; MEMORY, USED, LOAD, ROOT and WORK are the "
-		"guest's own view; RSS\nand DISK are what the host spends.",
+		"guest's own view; RSS\nand DISK are what the host spends, COW the room for "
+		"changes to the root disk (layer dm).",
 	.example = "banger vm stats\nbanger vm stats --json web | jq .guest.memory_used",
 	.run = stats,
 };

@@ -4,6 +4,8 @@
  * That --rm deletes is the daemon's duty and holds when this process is killed; a normal end asks
  * for it and waits, so that nothing is left when the exit code is there.
  */
+#include "base/text.h"
+#include "cli/copy.h"
 #include "cli/create.h"
 #include "cli/remind.h"
 #include "cli/report.h"
@@ -12,23 +14,44 @@
 static const struct flag flags[] = {
 	CREATE_FLAGS,
 	{ .name = "rm", .doc = "delete the machine at the end, however it comes" },
-	{ .name = "detach", .letter = 'd',
+	{ .name = "detach",
+		.letter = 'd',
 		.doc = "return when the machine is ready; print its name" },
-	{ .name = "user", .letter = 'u', .type = &type_user, .value = "USER",
+	{ .name = "user",
+		.letter = 'u',
+		.type = &type_user,
+		.value = "USER",
 		.doc = "run as this user; the image's, else root" },
-	{ .name = "workdir", .letter = 'w', .type = &type_abs_path, .value = "DIR", .field = "cwd",
+	{ .name = "workdir",
+		.letter = 'w',
+		.type = &type_abs_path,
+		.value = "DIR",
+		.field = "cwd",
 		.doc = "run in this directory; the image's, else the user's home" },
-	{ .name = "env", .letter = 'e', .type = &type_env, .value = "NAME=VALUE", .many = true,
+	{ .name = "env",
+		.letter = 'e',
+		.type = &type_env,
+		.value = "NAME=VALUE",
+		.many = true,
 		.doc = "add to the environment" },
 	{ .name = "tty", .letter = 't', .doc = "run on a terminal" },
 	{ .name = "no-tty", .letter = 'T', .doc = "never run on a terminal" },
 	{ .name = "no-stdin", .letter = 'n', .doc = "give it /dev/null as standard input" },
 	{ .name = "interactive", .letter = 'i', .doc = "implied; for habit's sake" },
 	{ .name = "early", .doc = "do not wait for the image's init to mount its filesystems" },
-	{ .name = "timeout", .type = &type_ms, .value = "DURATION",
+	{ .name = "fetch",
+		.type = &type_path,
+		.value = "GUEST[:HOST]",
+		.many = true,
+		.doc = "copy GUEST here at the end, however that is; to HOST where named" },
+	{ .name = "timeout",
+		.type = &type_ms,
+		.value = "DURATION",
 		.doc = "end it all after this long, like 90s or 10m" },
 	{ .name = NULL },
 };
+
+enum { FETCH_LEAST_MS = 30000 };
 
 struct run {
 	struct cli *c;
@@ -38,6 +61,9 @@ struct run {
 	uint64_t began;
 	bool rm, detach;
 };
+
+static enum err fetch_of(
+	struct run *r, unsigned i, struct side *guest, struct side *host, struct why *why);
 
 static enum err prepare(struct run *r, struct why *why)
 {
@@ -54,7 +80,16 @@ static enum err prepare(struct run *r, struct why *why)
 		fail(why, ERR_invalid_value, "-d takes no command");
 		return fail_hint(why, "banger vm exec NAME -- CMD... runs one later");
 	}
+	if (r->detach && flag_on(c, "fetch")) {
+		fail(why, ERR_invalid_value, "-d fetches nothing");
+		return fail_hint(why, "banger vm cp NAME:PATH . copies it later");
+	}
 	e = flags_fill(c, &shape_vm_create, &r->create.body, why);
+	for (uint32_t i = 0; !e && i < flag_given(c, "fetch")->all_n; i++) {
+		struct side guest, host;
+
+		e = fetch_of(r, i, &guest, &host, why);
+	}
 	if (!e)
 		e = flags_fill(c, &shape_vm_exec, &r->session.exec, why);
 	if (!e)
@@ -83,7 +118,7 @@ static int print_ready(struct run *r)
 /* Until it is gone, or somebody has no patience. */
 static int delete(struct run *r)
 {
-	struct vm_delete which = { r->create.begun.vm };
+	struct vm_delete which = { .vm = r->create.begun.vm };
 	struct call k = { .letter = LETTER_vm_delete, .body = &which };
 	struct cli *c = r->c;
 
@@ -98,11 +133,64 @@ static int delete(struct run *r)
 	return report(c, &k.why);
 }
 
+/* What --fetch names, checked before anything is made: guest's and host's path. */
+static enum err fetch_of(
+	struct run *r, unsigned i, struct side *guest, struct side *host, struct why *why)
+{
+	const char *word = flag_given(r->c, "fetch")->all[i], *colon = strchr(word, ':');
+	const char *name = r->create.begun.name ? r->create.begun.name : "NAME";
+	size_t n = colon ? (size_t)(colon - word) : strlen(word);
+	char *from = arena_strn(&r->c->mem, word, n);
+
+	if (!from)
+		return fail(why, ERR_no_memory, "no memory for a path");
+	if (copy_side(&r->c->mem, name, from, guest, why) ||
+		copy_side(&r->c->mem, NULL, colon ? colon + 1 : ".", host, why)) {
+		fail_hint(why, "--fetch GUEST[:HOST], like /root/report.xml:out/");
+		str_copy(why->field, sizeof(why->field), "fetch");
+	}
+	return why->code;
+}
+
+static void fetch_late(void *ctx)
+{
+	struct copy *k = ctx;
+
+	fail(&k->why, ERR_timeout, "what --fetch names took too long to come");
+}
+
+/* Before --rm deletes. What fails is said; the others are fetched all the same. */
+static int fetch(struct run *r)
+{
+	const struct given *all = flag_given(r->c, "fetch"), *limit = flag_given(r->c, "timeout");
+	uint64_t spent = loop_now_ms(r->c->loop) - r->began;
+	uint64_t left = limit->number > spent ? limit->number - spent : 0;
+	struct interrupts interrupts;
+	struct timer late = { .fn = NULL };
+	int code = EXIT_DONE;
+
+	interrupts_start(&interrupts, r->c->loop);
+	for (uint32_t i = 0; i < all->all_n && !r->c->link->gone && !interrupts.first; i++) {
+		struct copy k = { .c = r->c, .interrupts = &interrupts };
+		struct side guest;
+		struct why why = { .code = OK };
+
+		if (limit->set)
+			timer_start(r->c->loop, &late, MAX(left, (uint64_t)FETCH_LEAST_MS),
+				fetch_late, &k);
+		if (fetch_of(r, i, &guest, &k.to, &why) || copy_one(&k, &guest, &why))
+			code = report(r->c, &why);
+		timer_stop(&late);
+	}
+	interrupts_stop(&interrupts);
+	return code;
+}
+
 static int enter(struct run *r)
 {
 	struct session *s = &r->session;
 	uint64_t spent = loop_now_ms(r->c->loop) - r->began;
-	int code, deleted = EXIT_DONE;
+	int code, fetched = EXIT_DONE, deleted = EXIT_DONE;
 
 	s->c = r->c;
 	s->interrupts = &r->interrupts;
@@ -115,6 +203,9 @@ static int enter(struct run *r)
 		s->timeout_ms = all > spent ? all - spent : 1;
 	}
 	code = session_run(s);
+	if (!r->interrupts.gave_up)
+		fetched = fetch(r);
+	code = code ? code : fetched;
 	if (r->rm)
 		deleted = delete(r);
 	else if (!r->session.left_by)
@@ -159,6 +250,7 @@ const struct command cmd_vm_run = {
 		"program's (128+n for a signal;\n125 when banger itself failed). The machine stays "
 		"unless --rm is given. Ctrl-C before the\nprogram starts undoes everything.",
 	.example = "banger vm run --rm -- uname -a\n"
+		   "banger vm run --rm --timeout 20m --fetch /root/report.xml -- ./test.sh\n"
 		   "banger vm run --name try --memory 2G\n"
 		   "tar c src | banger vm run --rm -- sh -c 'tar x && make -C src'",
 	.run = run,

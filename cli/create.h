@@ -8,28 +8,64 @@
 #include "cli/op.h"
 
 /* The flags that say what machine; a command lists them first. */
-#define CREATE_FLAGS                                                                              \
-	{ .name = "image", .type = &type_image_name, .value = "IMAGE", .offer = OFFER_IMAGES,     \
-		.doc = "what to boot; config's default_image when absent" },                      \
-	{ .name = "name", .type = &type_vm_name, .value = "NAME",                                 \
-		.doc = "the machine's name; two words are picked when absent" },                  \
-	{ .name = "kernel", .type = &type_kernel_name, .value = "NAME", .offer = OFFER_KERNELS,   \
-		.doc = "kernel to boot; the image's own, else the default" },                     \
-	{ .name = "vcpus", .type = &type_u64, .value = "N", .doc = "virtual CPUs, 1 to 64" },     \
-	{ .name = "memory", .type = &type_size, .value = "SIZE",                                  \
-		.doc = "memory, like 512M or 2G" },                                               \
-	{ .name = "disk", .type = &type_size, .value = "SIZE", .doc = "work disk, like 20G" },    \
-	{ .name = "driver", .type = &type_driver, .value = "NAME", .offer = OFFER_WORDS,          \
-		.doc = "auto, qemu or firecracker" },                                             \
-	{ .name = "accel", .type = &type_accel, .value = "NAME", .offer = OFFER_WORDS,            \
-		.doc = "auto, kvm or tcg" },                                                      \
-	{ .name = "net", .type = &type_net, .value = "NAME", .offer = OFFER_WORDS,                \
-		.doc = "nat or none" },                                                           \
-	{ .name = "layer", .type = &type_layer, .value = "NAME", .offer = OFFER_WORDS,            \
-		.doc = "how writes are kept: auto, qcow2, reflink, copy or dm" },                 \
-	{ .name = "offline", .doc = "fetch nothing: image and kernel must be here" },             \
-	{ .name = "no-services", .doc = "do not wait for the image's required services" },       \
-	{ .name = "force", .doc = "also when the host seems to have too little room" }
+#define CREATE_FLAGS \
+	{ .name = "image", \
+		.type = &type_image_name, \
+		.value = "IMAGE", \
+		.offer = OFFER_IMAGES, \
+		.doc = "what to boot; config's default_image when absent" }, \
+		{ .name = "name", \
+			.type = &type_vm_name, \
+			.value = "NAME", \
+			.doc = "the machine's name; two words are picked when absent" }, \
+		{ .name = "kernel", \
+			.type = &type_kernel_name, \
+			.value = "NAME", \
+			.offer = OFFER_KERNELS, \
+			.doc = "kernel to boot; the image's own, else the default" }, \
+		{ .name = "vcpus", \
+			.type = &type_u64, \
+			.value = "N", \
+			.doc = "virtual CPUs, 1 to 64" }, \
+		{ .name = "memory", \
+			.type = &type_size, \
+			.value = "SIZE", \
+			.doc = "memory, like 512M or 2G" }, \
+		{ .name = "disk", \
+			.type = &type_size, \
+			.value = "SIZE", \
+			.doc = "work disk, like 20G" }, \
+		{ .name = "driver", \
+			.type = &type_driver, \
+			.value = "NAME", \
+			.offer = OFFER_WORDS, \
+			.doc = "auto, qemu or firecracker" }, \
+		{ .name = "accel", \
+			.type = &type_accel, \
+			.value = "NAME", \
+			.offer = OFFER_WORDS, \
+			.doc = "auto, kvm or tcg" }, \
+		{ .name = "net", \
+			.type = &type_net, \
+			.value = "NAME", \
+			.offer = OFFER_WORDS, \
+			.doc = "nat or none" }, \
+		{ .name = "layer", \
+			.type = &type_layer, \
+			.value = "NAME", \
+			.offer = OFFER_WORDS, \
+			.doc = "how writes are kept: auto, qcow2, reflink, copy or dm" }, \
+		{ .name = "publish", \
+			.letter = 'p', \
+			.type = &type_publish, \
+			.value = "[ADDR:]HOST:GUEST", \
+			.many = true, \
+			.doc = "HOST's port leads to the guest's; ADDR is 127.0.0.1" }, \
+		{ .name = "offline", .doc = "fetch nothing: image and kernel must be here" }, \
+		{ .name = "no-services", .doc = "do not wait for the image's required services" }, \
+	{ \
+		.name = "force", .doc = "also when the host seems to have too little room" \
+	}
 
 struct create {
 	struct cli *c;

@@ -189,6 +189,21 @@ void stream_hold(struct stream *s, unsigned ch)
 	s->out[ch - 1].held = true;
 }
 
+size_t stream_take(struct stream *s, unsigned ch, void *to, size_t max)
+{
+	struct outlet *o = &s->out[ch - 1];
+	size_t n = MIN(o->pending.n - o->at, max);
+
+	if (n == 0)
+		return 0;
+	memcpy(to, o->pending.p + o->at, n);
+	o->at += n;
+	passed(o, n);
+	if (o->at == o->pending.n)
+		o->at = o->pending.n = 0;
+	return n;
+}
+
 static void keep(struct outlet *o, const uint8_t *p, size_t n)
 {
 	if (o->pending.n > WINDOW_BYTES) {

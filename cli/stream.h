@@ -58,7 +58,9 @@ struct stream {
 /* Set up before the ask that begins it, so that bytes which follow its answer are not missed. */
 void stream_init(struct stream *s, struct link *l, const uint64_t *id);
 void stream_output(struct stream *s, unsigned ch, int fd);
-/* What comes waits for the stream_output that follows some time. */
+/* Takes what was held, at most so much, and grants as much again; answers how much. */
+size_t stream_take(struct stream *s, unsigned ch, void *to, size_t max);
+/* What comes waits for the stream_output or stream_take that follows some time. */
 void stream_hold(struct stream *s, unsigned ch);
 /* Once it has begun. */
 void stream_input(struct stream *s, int fd);

@@ -249,6 +249,7 @@ bool parse_publish(const char *s, uint32_t *addr, uint16_t *host, uint16_t *gues
 {
 	const char *last = strrchr(s, ':'), *first = strchr(s, ':');
 
+	*addr = 0x7f000001;
 	if (!last || !parse_port(last + 1, strlen(last + 1), guest))
 		return false;
 	if (first == last)

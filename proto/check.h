@@ -41,7 +41,7 @@ bool parse_local(const char *s, uint32_t *addr, uint16_t *port);
 enum { SERVICE_NAME_MAX = 32 };
 bool parse_service(const char *s, size_t n, char name[SERVICE_NAME_MAX + 1], uint16_t *port);
 
-/* [ADDR:]HOST:GUEST; addr stays 127.0.0.1 when absent. */
+/* [ADDR:]HOST:GUEST; addr is 127.0.0.1 when absent. */
 bool parse_publish(const char *s, uint32_t *addr, uint16_t *host, uint16_t *guest);
 
 /* The number of a signal's name (without SIG), 0 when unknown; and back, NULL when unknown. */

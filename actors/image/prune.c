@@ -1,11 +1,13 @@
 /*
  * prune.c - image.prune: what nobody uses goes, or is only told of (row C1).
  *
- * Leftovers are directories of this area that neither a record nor a making under way names: a
- * record may have been lost, so they go only when somebody asks for it. With `all`, managed images
- * that no machine stands on go as well, except the default one; what the user registered stays.
+ * Layers of pulls are a cache, and go when nothing is pulled. Leftovers are directories of this
+ * area that neither a record nor a making under way names: a record may have been lost, so they go
+ * only when somebody asks for it. With `all`, managed images that no machine stands on go as well,
+ * except the default one; what the user registered stays.
  */
 #include "actors/image/image.h"
+#include "actors/image/pull.h"
 
 #include "base/log.h"
 #include "base/text.h"
@@ -144,6 +146,37 @@ static void images(struct pruning *p)
 	}
 }
 
+/* ---- layers ---- */
+
+/* What is kept for the next pull: an image is whole without it. */
+static void layer(void *ctx, const char *name)
+{
+	struct pruning *p = ctx;
+	char path[MAKING_PATH_BYTES];
+	uint64_t size, used;
+	struct why why;
+
+	if (snprintf(path, sizeof(path), LAYERS_AREA "/sha256/%s", name) >= (int)sizeof(path) ||
+		world_size(p->s->world, STATE, path, &size, &used, NULL) ||
+		!add(p, "layer", name, used) || dry(p))
+		return;
+	if (world_remove(p->s->world, STATE, path, &why))
+		log_line(LOG_WARN, "image", "cannot prune", "path", path, "why", why.text, NULL);
+}
+
+/* While anything is pulled they are in use. */
+static enum err layers(struct pruning *p, struct why *why)
+{
+	struct making *m;
+	enum err e;
+
+	TAILQ_FOREACH(m, &p->s->makings.list, entry)
+	if (pull_of(m))
+		return OK;
+	e = world_list(p->s->world, STATE, LAYERS_AREA "/sha256", layer, p, why);
+	return e == ERR_not_found ? OK : e;
+}
+
 void image_on_prune(void *state, const struct letter *l, const void *body)
 {
 	struct shelf *s = state;
@@ -165,6 +198,8 @@ void image_on_prune(void *state, const struct letter *l, const void *body)
 	e = world_list(s->world, STATE, IMAGE_AREA, leftover, p, &why);
 	if (!e && !dry(p))
 		remove_leftovers(p);
+	if (!e)
+		e = layers(p, &why);
 	if (!e && p->q->has_all && p->q->all)
 		images(p);
 	if (!e && p->no_memory)

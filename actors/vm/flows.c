@@ -232,15 +232,6 @@ static enum flow_said await_hello(void *owner UNUSED, struct flow *f)
 	return FLOW_WAIT;
 }
 
-static void clock_set(void *ctx, const struct why *why, struct bytes result UNUSED)
-{
-	struct machine *m = ctx;
-
-	if (why)
-		log_line(LOG_WARN, "vm", "guest's clock not set", "vm", m->id, "why", why->text,
-			NULL);
-}
-
 static void key_installed(void *ctx, const struct why *why, struct bytes result UNUSED)
 {
 	struct machine *m = ctx;
@@ -260,7 +251,7 @@ static enum flow_said meet_agent(void *owner UNUSED, struct flow *f)
 		return FLOW_FAILED;
 	}
 	/* the agent takes letters in order: whatever runs there later finds the clock set */
-	link_set_clock(m, clock_set, m);
+	link_set_clock(m);
 	if (m->ssh_key)
 		link_install_key(m, key_installed, m);
 	return FLOW_DONE;

@@ -121,6 +121,22 @@ static enum err copy_next(struct machine *m, struct why *why)
 	return job_start(&spec, &user, m, &m->copy, why);
 }
 
+/* A copy takes all at once what its originals take. */
+static enum err room_for_copies(const struct machine *m, unsigned done, struct why *why)
+{
+	uint64_t size, root = 0, work = 0;
+	enum area area;
+	const char *path = root_of(m, &area);
+
+	if (m->op && m->op->force)
+		return OK;
+	if (done == 0 && world_size(m->v->world, area, path, &size, &root, why))
+		return why->code;
+	if (world_size(m->v->world, STATE, m->boot.work, &size, &work, why))
+		return why->code;
+	return admit_disk(m->v, root + work, why);
+}
+
 /* From the root disk on, or (done 1) of the work disk alone. */
 static enum flow_said copy_begin(struct machine *m, struct flow *f, unsigned done)
 {
@@ -129,6 +145,9 @@ static enum flow_said copy_begin(struct machine *m, struct flow *f, unsigned don
 	machine_dir(m, dir, sizeof(dir), "");
 	m->copies_done = done;
 	m->copy_ticket = flow_ticket(f);
+	admit_promise(m, m->promised_memory, 0); /* what it writes from here on is seen */
+	if (room_for_copies(m, done, &f->why))
+		return FLOW_FAILED;
 	if (world_give(m->v->world, STATE, dir, &f->why) || copy_next(m, &f->why))
 		return FLOW_FAILED;
 	return FLOW_WAIT;
@@ -218,12 +237,28 @@ enum flow_said layer_make(struct machine *m, struct flow *f)
 	return FLOW_DONE;
 }
 
+enum err layer_grow(struct machine *m, uint64_t size, struct why *why)
+{
+	struct world *w = m->v->world;
+	uint64_t has, used;
+	char path[64];
+	enum err e;
+
+	machine_dir(m, path, sizeof(path), leaves[m->r.layer].work);
+	if (m->r.layer == layer_qcow2)
+		return world_overlay_grow(w, path, size, why);
+	e = world_size(w, STATE, path, &has, &used, why);
+	return e || has >= size ? e : world_resize(w, path, size, why);
+}
+
 enum flow_said layer_ready(void *owner, struct flow *f)
 {
 	struct machine *m = f->subject;
 	const char *file = m->r.root_file;
 	uint64_t size, used;
 
+	if (forwards_open(m, &f->why) || set_apply(m, &f->why))
+		return FLOW_FAILED;
 	if (!file || world_size(m->v->world, HOST, file + 1, &size, &used, &f->why) == OK)
 		return dm_ready(owner, f);
 	fail(&f->why, ERR_not_found, "%.3000s, which the root disk of %s stands on, is not there",

@@ -14,9 +14,11 @@
 enum {
 	DM_MS = 60000,
 	FSCK_MS = 180000,
-	FILL_MS = 60000, /* how often fills are looked at, while a machine of this layer runs */
+	FILL_MS = 60000, /* how often fills are looked at, while a machine runs */
 	FILL_WARN = 80 /* percent */
 };
+
+#define ROOM_WARN (1 * GiB)
 
 static void dm_name(const struct machine *m, char out[DM_NAME_BYTES])
 {
@@ -193,18 +195,6 @@ static void looked(void *state, uint64_t ctx, const struct why *why, const void 
 	}
 }
 
-/* A work disk that is wanted bigger grows; its filesystem follows when the guest boots. */
-static enum err grow_work(struct machine *m, struct why *why)
-{
-	uint64_t size, used;
-	char path[64];
-	enum err e;
-
-	machine_dir(m, path, sizeof(path), "work.raw");
-	e = world_size(m->v->world, STATE, path, &size, &used, why);
-	return e || size >= m->r.disk ? e : world_resize(m->v->world, path, m->r.disk, why);
-}
-
 enum flow_said dm_ready(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
@@ -213,8 +203,6 @@ enum flow_said dm_ready(void *owner UNUSED, struct flow *f)
 
 	if (m->r.layer != layer_dm)
 		return FLOW_DONE;
-	if (grow_work(m, &f->why))
-		return FLOW_FAILED;
 	machine_dm_dev(m, dev);
 	ask(m->v->me, LETTER_priv_dm_status, &q, DM_MS, looked, vm_late_name(m, f));
 	return FLOW_WAIT;
@@ -292,19 +280,40 @@ static void tell_fill(struct machine *m, uint64_t size, uint64_t used)
 			.kind = "vm.disk_fills", .vm = m->id, .name = m->name, .detail = detail });
 }
 
+/* Layers other than dm grow until the host's own disk is full, which then fails every guest. */
+static void look_at_room(struct vmd *v)
+{
+	bool low;
+	char room[24], detail[80];
+	uint64_t there;
+
+	if (world_free_space(v->world, STATE, &there, NULL))
+		return;
+	low = there < ROOM_WARN;
+	if (low && !v->room_told) {
+		show_size(room, sizeof(room), there);
+		snprintf(detail, sizeof(detail), "%s are left for the disks of all machines", room);
+		log_line(LOG_WARN, "vm", "host's disk fills", "free", log_u64(there).s, NULL);
+		note_event(v->me, v->world,
+			&(struct event){ .kind = "host.disk_fills", .detail = detail });
+	}
+	v->room_told = low;
+}
+
 static void look_at_fills(void *ctx)
 {
 	struct vmd *v = ctx;
 	bool any = false;
 
+	look_at_room(v);
+
 	for (struct link *k = table_next(&v->by_id, NULL); k; k = table_next(&v->by_id, k)) {
 		struct machine *m = CONTAINER_OF(k, struct machine, by_id);
 		uint64_t size, used;
 
-		if (!m->child || !machine_fill(m, &size, &used))
-			continue;
-		any = true;
-		tell_fill(m, size, used);
+		any |= m->child != NULL;
+		if (m->child && machine_fill(m, &size, &used))
+			tell_fill(m, size, used);
 	}
 	v->fills_watched = any;
 	if (any)
@@ -316,7 +325,7 @@ void dm_watch_fill(struct machine *m)
 	struct vmd *v = m->v;
 
 	m->fill_told = 0;
-	if (m->r.layer != layer_dm || v->fills_watched)
+	if (v->fills_watched)
 		return;
 	v->fills_watched = true;
 	world_timer(v->world, &v->fills, FILL_MS, look_at_fills, v);

@@ -56,12 +56,15 @@ static void on_hello(struct machine *m, struct bytes params)
 		m->wants_hello = false;
 		flow_done(&m->flow, m->hello_ticket);
 	} else if (m->on_probation) {
+		link_set_clock(m);
 		vm_probation_over(m);
-	} else {
+	} else { /* its link was gone for a while, or its daemon: who knows what time it has */
+		link_set_clock(m);
 		machine_changed(m);
 	}
 	world_timer_stop(&m->early_deadline);
 	waiting_end(&m->early, m->v, NULL);
+	forwards_begin(m);
 }
 
 static void on_agent_note(void *ctx, struct bytes method, struct bytes params)
@@ -226,6 +229,7 @@ void link_close(struct machine *m)
 
 	fail(&gone, ERR_guest_failed, "the agent of %s went away", m->name);
 	queries_end(m, &gone);
+	look_gone(m);
 	world_timer_stop(&l->retry);
 	l->rpc = NULL;
 	l->chan = NULL;
@@ -273,13 +277,41 @@ bool link_waits(struct machine *m, const struct letter *l, letter_fn *fn)
 	return true;
 }
 
-void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx)
+static void clock_set(void *ctx, const struct why *why, struct bytes result UNUSED)
+{
+	struct machine *m = ctx;
+
+	if (why)
+		log_line(LOG_WARN, "vm", "guest's clock not set", "vm", m->id, "why", why->text,
+			NULL);
+}
+
+void link_set_clock(struct machine *m)
 {
 	struct agent_clock c = { world_unix_ms(m->v->world) * 1000000 };
 	struct why why;
 
-	if (rpc_ask(m->link.rpc, &letter_kinds[LETTER_agent_clock], &c, fn, ctx, &why))
-		fn(ctx, &why, (struct bytes){ NULL, 0 });
+	if (rpc_ask(m->link.rpc, &letter_kinds[LETTER_agent_clock], &c, clock_set, m, &why))
+		clock_set(m, &why, (struct bytes){ NULL, 0 });
+}
+
+/* A guest's clock stood while the host slept, and follows no jump of the host's. */
+void link_set_clocks(void *vmd)
+{
+	struct vmd *v = vmd;
+	uint32_t told = 0;
+
+	for (uint32_t i = 0; i < v->in_order_n; i++) {
+		struct machine *m = v->in_order[i];
+
+		if (!link_up(m) || !m->link.rpc)
+			continue;
+		told++;
+		link_set_clock(m);
+	}
+	if (told)
+		log_line(LOG_INFO, "vm", "the host's clock jumped, guests follow", "guests",
+			log_u64(told).s, NULL);
 }
 
 void link_install_key(struct machine *m, rpc_answer_fn *fn, void *ctx)

@@ -94,7 +94,8 @@ struct machine *machine_new(struct vmd *v, const struct vm_record *r, struct why
 	copy_in(m->boot_id, sizeof(m->boot_id), &m->r.boot_id, r->boot_id);
 	m->r.ssh_key = m->ssh_key = r->ssh_key ? strdup(r->ssh_key) : NULL;
 	m->r.root_file = m->root_file = r->root_file ? strdup(r->root_file) : NULL;
-	if ((r->ssh_key && !m->ssh_key) || (r->root_file && !m->root_file))
+	if ((r->ssh_key && !m->ssh_key) || (r->root_file && !m->root_file) ||
+		forwards_take(m, r->publish.v, r->publish.n, why))
 		goto fail_id;
 	m->driver = vmm_of(r->driver);
 	TAILQ_INIT(&m->sessions);
@@ -120,6 +121,7 @@ fail_serial:
 fail_name:
 	table_del(&v->by_id, &m->by_id);
 fail_id:
+	forwards_done(m);
 	free(m->ssh_key);
 	free(m->root_file);
 	free(m);
@@ -144,6 +146,8 @@ void machine_free(struct machine *m)
 	struct vmd *v = m->v;
 
 	machine_close_links(m);
+	forwards_done(m);
+	admit_promise(m, 0, 0);
 	logs_end(m);
 	flow_stop(&m->flow);
 	world_timer_stop(&m->patience);
@@ -169,6 +173,7 @@ void machine_close_links(struct machine *m)
 	fail(&gone, ERR_guest_failed, "machine %s is not running any more", m->name);
 	sessions_end(m, &gone);
 	link_close(m);
+	set_ends(m, &gone);
 	world_timer_stop(&m->early_deadline);
 	waiting_end(&m->early, m->v, &gone);
 	waiting_again(&m->early);
@@ -308,6 +313,8 @@ void machine_info(struct machine *m, bool disks, struct vm_info *ret)
 		.created = m->r.created,
 		.started = m->r.started,
 		.has_started = m->r.has_started };
+	set_info(m, ret);
+	look_info(m, ret);
 	if (m->child) {
 		ret->has_pid = ret->has_uptime_ms = true;
 		ret->pid = m->r.pid;
@@ -524,6 +531,7 @@ void machine_vmm_ended(struct machine *m, int status)
 	}
 	if (!flow_active(&m->flow)) {
 		machine_write(m);
+		forwards_close(m);
 		machine_changed(m);
 		if (str_eq(reason, "guest_reboot"))
 			op_begin(m->v, NULL, m);

@@ -208,6 +208,8 @@ static void run_flow(struct vmd *v, struct op *op, struct machine *m, const stru
 	uint64_t id = op ? op->id : ID_MARK_VM;
 
 	m->op = op;
+	if (kind == &vm_start_flow || kind == &vm_create_flow)
+		admit_promise(m, m->r.memory, m->promised_disk);
 	m->flow.detach = !op || op->client == 0;
 	m->clock_rested_ms = m->clock_stopped_ms = 0;
 	flow_start(&m->flow, kind, &v->host, m, id, kind->forward_only ? 0 : timeout_of(v, op));
@@ -341,6 +343,9 @@ void machine_flow_ended(struct machine *m)
 		run_flow(v, op, m, &vm_start_flow);
 		return;
 	}
+	admit_promise(m, 0, 0);
+	if (!m->child)
+		forwards_close(m);
 	if (!gone && m->stale)
 		machine_write(m);
 	m->stale = false;

@@ -219,6 +219,11 @@ static enum err ask_helper(
 	return OK;
 }
 
+static enum err grow(struct machine *m, uint64_t size, struct why *why)
+{
+	return qmp_grow(m->control, size, why);
+}
+
 static void close_control(struct machine *m)
 {
 	qmp_close(m->control);
@@ -234,6 +239,7 @@ const struct vmm_driver qemu_driver = {
 	.connect = connect_all,
 	.control = control,
 	.close = close_control,
+	.grow = grow,
 	.leaves = { [vmm_channel_api] = "qmp.sock",
 		[vmm_channel_vsock] = "agent.sock",
 		[vmm_channel_console] = "console.sock" },

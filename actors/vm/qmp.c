@@ -10,6 +10,8 @@
 
 enum { LINE_MAX_BYTES = 65536 };
 
+#define GROW "grow"
+
 struct qmp {
 	struct machine *m;
 	struct chan *chan;
@@ -20,6 +22,16 @@ static bool truthy(json_t *o, const char *key)
 	return json_is_true(json_object_get(o, key));
 }
 
+/* Only what was asked for by name is waited for. */
+static enum qmp_event answer_of(json_t *o)
+{
+	const char *id = json_string_value(json_object_get(o, "id"));
+
+	if (!id || !str_eq(id, GROW))
+		return QMP_OTHER;
+	return json_object_get(o, "return") ? QMP_GREW : QMP_GREW_NOT;
+}
+
 static enum qmp_event event_of(json_t *o)
 {
 	const char *name = json_string_value(json_object_get(o, "event"));
@@ -27,7 +39,7 @@ static enum qmp_event event_of(json_t *o)
 	const char *reason = json_string_value(json_object_get(data, "reason"));
 
 	if (!name)
-		return json_object_get(o, "QMP") ? QMP_GREETING : QMP_OTHER;
+		return json_object_get(o, "QMP") ? QMP_GREETING : answer_of(o);
 	if (str_eq(name, "SHUTDOWN"))
 		return reason && str_eq(reason, "guest-reset") ? QMP_RESET :
 		       truthy(data, "guest")                   ? QMP_SHUTDOWN :
@@ -66,6 +78,10 @@ static void take_line(struct qmp *q, const uint8_t *p, size_t n)
 		break;
 	case QMP_PORT_OPENED:
 		link_reopen(m);
+		break;
+	case QMP_GREW:
+	case QMP_GREW_NOT:
+		set_disk_grew(m, qmp_line(p, n) == QMP_GREW);
 		break;
 	case QMP_BAD:
 		log_line(LOG_WARN, "vm", "qmp line not understood", "vm", m->id, NULL);
@@ -111,6 +127,20 @@ enum err qmp_open(struct machine *m, uint64_t parcel, struct qmp **ret, struct w
 	}
 	q->chan->in_max = q->chan->in.max = LINE_MAX_BYTES;
 	*ret = q;
+	return OK;
+}
+
+enum err qmp_grow(struct qmp *q, uint64_t size, struct why *why)
+{
+	char line[160];
+	int n = snprintf(line, sizeof(line),
+		"{\"execute\":\"block_resize\",\"arguments\":{\"device\":\"work\",\"size\":%llu},"
+		"\"id\":\"" GROW "\"}\n",
+		(unsigned long long)size);
+
+	if (!q || !q->chan)
+		return fail(why, ERR_unavailable, "the way to its VMM's monitor is closed");
+	chan_write(q->chan, line, (size_t)n);
 	return OK;
 }
 

@@ -113,6 +113,8 @@ static bool take_back(struct machine *m)
 	log_line(LOG_INFO, "vm", "taken back", "vm", m->id, "name", m->name, "pid",
 		log_u64(m->r.pid).s, NULL);
 	machine_mend_network(m);
+	if (forwards_open(m, &why))
+		log_line(LOG_WARN, "vm", "not forwarded", "vm", m->id, "why", why.text, NULL);
 	dm_watch_fill(m);
 	if (m->r.image_id)
 		ask(m->v->me, LETTER_image_hold, &hold, HOLD_MS, held, m->serial);

@@ -11,10 +11,12 @@
 
 enum { BEGIN_MS = 120000 }; /* an agent waits for the image's init before it begins a program */
 
-static void session_free(struct session *s)
+void session_free(struct session *s)
 {
 	struct vmd *v = s->m->v;
 
+	if (s->kind == SESSION_FORWARD)
+		passage_closed(s);
 	world_timer_stop(&s->kill);
 	table_del(&v->sessions, &s->by_stream);
 	TAILQ_REMOVE(&s->m->sessions, s, entry);
@@ -144,7 +146,10 @@ static void begin_due(void *ctx)
 
 	fail(&why, ERR_timeout, "the agent of %s did not answer within %d seconds", s->m->name,
 		BEGIN_MS / 1000);
-	refuse(s->m->v->me, s->reply, &why);
+	if (s->kind == SESSION_FORWARD)
+		passage_closed(s);
+	else
+		refuse(s->m->v->me, s->reply, &why);
 	s->reply.serial = 0;
 	s->client = 0;
 }
@@ -171,6 +176,10 @@ static void begun(void *ctx, const struct why *why, struct bytes result)
 	}
 	world_timer_stop(&s->kill);
 	s->agent_stream = b.stream;
+	if (s->kind == SESSION_FORWARD) {
+		passage_begun(s);
+		return;
+	}
 	b.stream = s->stream;
 	answer(s->m->v->me, s->reply, &b);
 	s->reply.serial = 0;
@@ -279,7 +288,10 @@ void session_get(void *state, const struct letter *l, const void *body)
 	const struct vm_get *q = body;
 	struct vmd *v = state;
 	struct machine *m = with_agent(v, l, q->vm, session_get);
-	struct agent_get g = { .path = q->path, .follow = q->has_follow && q->follow };
+	struct agent_get g = { .path = q->path,
+		.follow = q->has_follow && q->follow,
+		.bare = q->bare,
+		.has_bare = q->has_bare };
 
 	if (m)
 		begin(m, SESSION_GET, l, LETTER_agent_get, &g);
@@ -296,6 +308,17 @@ void session_dial(void *state, const struct letter *l, const void *body)
 		begin(m, SESSION_DIAL, l, LETTER_agent_dial, &d);
 }
 
+enum err session_dial_for(struct session *s, struct why *why)
+{
+	struct agent_dial d = { s->port, 0, false };
+	struct machine *m = s->m;
+	enum err e = rpc_ask(m->link.rpc, &letter_kinds[LETTER_agent_dial], &d, begun, s, why);
+
+	if (!e)
+		world_timer(m->v->world, &s->kill, BEGIN_MS, begin_due, s);
+	return e;
+}
+
 /* ---- from the client ---- */
 
 static void to_agent(struct session *s, enum letter_id id, const void *body)
@@ -306,6 +329,26 @@ static void to_agent(struct session *s, enum letter_id id, const void *body)
 		rpc_note(s->m->link.rpc, &letter_kinds[id], body, &why))
 		log_line(LOG_WARN, "vm", "letter to the agent lost", "vm", s->m->id, "why",
 			why.text, NULL);
+}
+
+void session_to_agent(struct session *s, const uint8_t *p, size_t n)
+{
+	struct stream_data d = { s->agent_stream, 0, { p, n } };
+
+	must(window_use(&s->in, n));
+	to_agent(s, LETTER_stream_data, &d);
+}
+
+void session_credit_agent(struct session *s, uint64_t bytes)
+{
+	struct stream_credit c = { s->agent_stream, 1, bytes };
+
+	to_agent(s, LETTER_stream_credit, &c);
+}
+
+void session_leave(struct session *s)
+{
+	hang_up(s);
 }
 
 static void broke_rules(struct session *s, const char *what)
@@ -411,17 +454,24 @@ static void data_from_agent(struct session *s, const struct stream_data *d)
 	struct stream_data on = { s->stream, d->ch, d->data };
 	struct why why;
 
-	if (s->client == 0) {
+	if (s->kind == SESSION_FORWARD ? s->chan == NULL || d->ch == 2 : s->client == 0) {
 		discard(s, d);
 		return;
 	}
 	if (d->ch == 0 || s->out_ended[d->ch - 1] || !window_use(&s->out[d->ch - 1], d->data.n)) {
 		fail(&why, ERR_guest_failed, "the agent sent more than was granted");
-		note_stream_end(s->m->v->me, s->client, s->stream, 0, &why);
+		if (s->kind == SESSION_FORWARD)
+			passage_closed(s);
+		else
+			note_stream_end(s->m->v->me, s->client, s->stream, 0, &why);
 		hang_up(s);
 		return;
 	}
 	s->out_ended[d->ch - 1] = d->data.n == 0;
+	if (s->kind == SESSION_FORWARD) {
+		passage_data(s, d->data);
+		return;
+	}
 	tell_for(s->m->v->me, GATE_BIT, LETTER_stream_data, s->client, &on);
 }
 
@@ -429,6 +479,10 @@ static void end_from_agent(struct session *s, const struct stream_end *e)
 {
 	struct stream_end on = *e;
 
+	if (s->kind == SESSION_FORWARD) {
+		passage_ended(s);
+		return;
+	}
 	on.stream = s->stream;
 	if (s->client)
 		tell_for(s->m->v->me, GATE_BIT, LETTER_stream_end, s->client, &on);
@@ -439,7 +493,9 @@ static void credit_from_agent(struct session *s, const struct stream_credit *c)
 {
 	struct stream_credit on = { s->stream, 0, c->bytes };
 
-	if (s->client && c->ch == 0 && window_grant(&s->in, c->bytes))
+	if (s->kind == SESSION_FORWARD && c->ch == 0 && window_grant(&s->in, c->bytes))
+		passage_room(s);
+	else if (s->client && c->ch == 0 && window_grant(&s->in, c->bytes))
 		tell_for(s->m->v->me, GATE_BIT, LETTER_stream_credit, s->client, &on);
 }
 

@@ -13,7 +13,7 @@
 
 /* ---- state: vm.h ---- */
 
-static void no_such(struct vmd *v, const struct letter *l, const char *ref)
+void vm_no_such(struct vmd *v, const struct letter *l, const char *ref)
 {
 	struct why why;
 
@@ -23,6 +23,11 @@ static void no_such(struct vmd *v, const struct letter *l, const char *ref)
 }
 
 /* ---- letters in: creation ---- */
+
+static bool no_boot(const struct vm_create *q)
+{
+	return q->has_start && !q->start;
+}
 
 static enum err check_create(
 	struct vmd *v, const struct vm_create *q, struct vm_record *r, struct why *why)
@@ -34,7 +39,13 @@ static enum err check_create(
 		return fail_hint(why,
 			"delete it with `banger vm delete %s`, or choose another name", q->name);
 	}
-	return vmm_choose(v, r, why);
+	if (vmm_choose(v, r, why))
+		return why->code;
+	if (q->has_force && q->force)
+		return OK;
+	if (!no_boot(q) && admit_memory(v, r->memory, why))
+		return why->code;
+	return admit_disk(v, q->has_disk ? r->disk : 0, why);
 }
 
 static void record_from(
@@ -62,6 +73,7 @@ static void record_from(
 		.rm = q->has_rm && q->rm,
 		.created = world_unix_ms(v->world),
 		.ssh_key = q->ssh_key,
+		.publish = { q->publish.v, q->publish.n },
 	};
 }
 
@@ -84,7 +96,9 @@ static void on_create(void *state, const struct letter *l, const void *body)
 	m = machine_new(v, &r, &why);
 	if (m)
 		machine_give_address(m);
-	op = m ? op_new(v, OP_CREATE, m, l, q->has_detach && q->detach, &why) : NULL;
+	op = m && (no_boot(q) || forwards_open(m, &why) == OK) ?
+		     op_new(v, OP_CREATE, m, l, q->has_detach && q->detach, &why) :
+		     NULL;
 	if (!op) {
 		if (m)
 			machine_free(m);
@@ -92,10 +106,12 @@ static void on_create(void *state, const struct letter *l, const void *body)
 		return;
 	}
 	m->owner = r.rm ? l->client : 0;
+	admit_promise(m, 0, q->has_disk ? r.disk : 0);
 	m->disk_by_default = !q->has_disk;
 	op->reply.serial = 0; /* answered now; the end is told by op.done */
-	op->make_only = q->has_start && !q->start;
+	op->make_only = no_boot(q);
 	op->no_services = q->has_no_services && q->no_services;
+	op->force = q->has_force && q->force;
 	op->offline = q->has_offline && q->offline;
 	if (q->has_timeout_ms)
 		op->timeout_ms = q->timeout_ms;
@@ -148,7 +164,7 @@ static void begin_op(struct vmd *v, const struct letter *l, enum op_kind kind,
 	struct why why;
 
 	if (!m) {
-		no_such(v, l, how->vm);
+		vm_no_such(v, l, how->vm);
 		return;
 	}
 	op = op_new(v, kind, m, l, how->has_detach && how->detach, &why);
@@ -204,8 +220,18 @@ static void on_restart(void *state, const struct letter *l, const void *body)
 
 static void on_delete(void *state, const struct letter *l, const void *body)
 {
-	struct vm_start how = { .vm = ((const struct vm_delete *)body)->vm };
+	const struct vm_delete *q = body;
+	struct vm_start how = { .vm = q->vm };
+	struct vmd *v = state;
+	struct machine *m = machine_find(v, q->vm);
+	struct why why;
 
+	if (m && q->has_stopped && q->stopped && machine_state(m) != vm_state_stopped) {
+		fail_field(&why, ERR_conflict, "vm", "machine %s is %s", m->name,
+			word_of(vm_state, machine_state(m)));
+		refuse(v->me, l->reply, &why);
+		return;
+	}
 	begin_op(state, l, OP_DELETE, &how);
 }
 
@@ -231,58 +257,7 @@ static void on_cancel(void *state, const struct letter *l, const void *body)
 	answer(v->me, l->reply, &none);
 }
 
-/* ---- letters in: looking ---- */
-
-static void on_list(void *state, const struct letter *l, const void *body)
-{
-	const struct vm_list *q = body;
-	struct vmd *v = state;
-	uint32_t at = q->after ? machine_behind(v, q->after) : 0;
-	uint64_t limit = q->has_limit ? q->limit : 500;
-	uint32_t n = (uint32_t)MIN(limit, (uint64_t)(v->in_order_n - at));
-	struct vm_listed listed = { .more = n < v->in_order_n - at };
-	struct why why;
-
-	listed.vms.v = arena_take(l->arena, (n + 1) * sizeof(struct vm_info));
-	if (!listed.vms.v) {
-		fail(&why, ERR_no_memory, "no memory for a list");
-		refuse(v->me, l->reply, &why);
-		return;
-	}
-	for (; listed.vms.n < n; listed.vms.n++)
-		machine_info(v->in_order[at + listed.vms.n], false, &listed.vms.v[listed.vms.n]);
-	answer(v->me, l->reply, &listed);
-}
-
-static void on_show(void *state, const struct letter *l, const void *body)
-{
-	struct vmd *v = state;
-	struct machine *m = machine_find(v, ((const struct vm_only *)body)->vm);
-	struct version agent;
-	struct vm_shown s = { .agent = NULL };
-	char dir[64], path[4200];
-
-	if (!m) {
-		no_such(v, l, ((const struct vm_only *)body)->vm);
-		return;
-	}
-	machine_info(m, true, &s.vm);
-	if (link_up(m)) {
-		agent = (struct version){ m->link.version, m->link.commit, m->link.built };
-		s.agent = &agent;
-		s.link = m->driver->link;
-		s.has_link = true;
-	}
-	machine_dir(m, dir, sizeof(dir), "");
-	if (world_path(v->world, STATE, dir, path, sizeof(path), NULL) == OK)
-		s.dir = path;
-	if (machine_leases(m))
-		s.address = m->net.address[0] ? m->net.address : NULL;
-	else if (m->r.net == net_nat)
-		s.address = "10.0.2.15/24";
-	s.host_address = m->r.address;
-	answer(v->me, l->reply, &s);
-}
+/* ---- letters in: looking (list and show: look.c) ---- */
 
 static void on_logs(void *state, const struct letter *l, const void *body)
 {
@@ -311,7 +286,7 @@ static void on_wait(void *state, const struct letter *l, const void *body)
 	struct why why;
 
 	if (!m) {
-		no_such(v, l, q->vm);
+		vm_no_such(v, l, q->vm);
 		return;
 	}
 	w = calloc(1, sizeof(*w));
@@ -457,11 +432,14 @@ static enum err vm_open(void *state, struct actor *me, void *env, struct why *wh
 	table_init(&v->by_address, seeds[6]);
 	TAILQ_INIT(&v->op_list);
 	TAILQ_INIT(&v->waiters);
+	TAILQ_INIT(&v->listings);
 	/* ids of an earlier daemon are in the past; they stay below 2^53 for JSON's sake */
 	v->next_op = world_unix_ms(v->world);
 	v->next_stream = 1;
 	vm_flow_host_init(v);
 	if (world_mkdir(v->world, STATE, "vm", why) || world_mkdir(v->world, RUNTIME, "vm", why))
+		return why->code;
+	if (world_clock_watch(v->world, link_set_clocks, v, why))
 		return why->code;
 	vm_load(v);
 	return OK;
@@ -481,6 +459,8 @@ static void vm_close(void *state)
 		free(w);
 	}
 	op_forget_all(v);
+	look_end(v);
+	(void)!world_clock_watch(v->world, NULL, NULL, NULL);
 	world_timer_stop(&v->fills);
 	vm_load_done(v);
 	free(v->in_order);
@@ -511,6 +491,8 @@ static void vm_turn(void *state)
 static void vm_verify(const void *state)
 {
 	const struct vmd *v = state;
+	uint64_t memory = 0, disk = 0;
+	uint32_t passages = 0, views = 0;
 
 	must(v->by_id.count == v->by_name.count && v->by_id.count == v->by_serial.count);
 	must(v->by_id.count == v->in_order_n);
@@ -520,17 +502,26 @@ static void vm_verify(const void *state)
 	for (const struct link *k = table_next(&v->by_id, NULL); k; k = table_next(&v->by_id, k)) {
 		const struct machine *m = CONTAINER_OF(k, struct machine, by_id);
 		const struct session *s;
-		uint32_t n = 0;
+		uint32_t n = 0, here = 0;
 
 		TAILQ_FOREACH(s, &m->sessions, entry)
-		n++;
-		must(n == m->sessions_n);
+		{
+			n++;
+			here += s->chan != NULL;
+		}
+		must(n == m->sessions_n && here == m->passages_n);
+		passages += here;
+		views += m->view.asked;
+		memory += m->promised_memory;
+		disk += m->promised_disk;
 		must(!m->link.hello || m->link.rpc);
 		must(!m->link.rpc || m->child);
 		must(!m->named || m->child);
 		must(!m->op || m->op->state == op_state_running);
 		must(!m->op || flow_active(&m->flow));
 	}
+	must(passages == v->passages_n && views == v->views_due);
+	must(memory == v->promised_memory && disk == v->promised_disk);
 }
 
 static const struct handler handlers[] = {
@@ -541,8 +532,9 @@ static const struct handler handlers[] = {
 	{ LETTER_vm_kill, on_kill },
 	{ LETTER_vm_restart, on_restart },
 	{ LETTER_vm_delete, on_delete },
-	{ LETTER_vm_list, on_list },
-	{ LETTER_vm_show, on_show },
+	{ LETTER_vm_set, vm_set },
+	{ LETTER_vm_list, look_list },
+	{ LETTER_vm_show, look_show },
 	{ LETTER_vm_exec, session_exec },
 	{ LETTER_vm_put, session_put },
 	{ LETTER_vm_get, session_get },

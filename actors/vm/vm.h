@@ -34,6 +34,7 @@ enum {
 
 struct job;
 struct load;
+struct listing;
 struct vmd;
 struct machine;
 struct vmm_driver;
@@ -63,6 +64,15 @@ struct machine_net {
 	char dns[RESOLVERS_MAX * 16]; /* with commas between */
 };
 
+/* A port of the host that leads to one of the guest's. */
+struct forward {
+	struct machine *m;
+	struct world_listener *listener; /* NULL: not now */
+	uint32_t address;
+	uint16_t port, guest;
+	bool wanted; /* as it was asked for; else at the machine's own address beside it */
+};
+
 enum op_kind { OP_CREATE, OP_START, OP_STOP, OP_KILL, OP_RESTART, OP_DELETE, OP_KIND_COUNT };
 
 struct op {
@@ -80,6 +90,7 @@ struct op {
 	uint64_t timeout_ms; /* UINT64_MAX: the configuration's */
 	bool make_only; /* create without boot */
 	bool offline; /* nothing is fetched for it */
+	bool force; /* admission is skipped */
 	bool no_services; /* those that its image requires are not waited for */
 	struct {
 		const char *stage;
@@ -115,7 +126,14 @@ struct agent_link {
 	uint64_t boot_ms;
 };
 
-enum session_kind { SESSION_EXEC, SESSION_PUT, SESSION_GET, SESSION_DIAL, SESSION_LOGS };
+enum session_kind {
+	SESSION_EXEC,
+	SESSION_PUT,
+	SESSION_GET,
+	SESSION_DIAL,
+	SESSION_LOGS,
+	SESSION_FORWARD
+};
 
 struct session { /* one stream of a client */
 	struct link by_stream;
@@ -129,7 +147,12 @@ struct session { /* one stream of a client */
 	struct window in, out[2]; /* channel 0; channels 1 and 2 */
 	bool in_ended, out_ended[2];
 	struct wtimer kill; /* until it has begun: how long the agent may take for that */
-	/* logs */
+	/* a connection to a forwarded port: the client is a program of the host */
+	struct chan *chan; /* NULL: it has gone */
+	uint64_t port; /* of the guest */
+	enum { PASSAGE_WAITS, PASSAGE_OPEN, PASSAGE_LINGERS } passage;
+	bool half; /* it will say no more */
+	/* logs: what the window keeps back; forwards: what the guest's window does */
 	struct buf pending;
 	bool follow;
 };
@@ -139,6 +162,18 @@ struct query { /* a question of a client that the agent answers */
 	struct machine *m;
 	enum letter_id id; /* what the client asked: vm.health, vm.ports, vm.stats, vm.ssh */
 	struct reply_to reply;
+	struct wtimer deadline;
+};
+
+struct guest_view { /* the guest's own numbers, as they were told last */
+	bool asked;
+	uint64_t at_ms; /* 0: never */
+	uint64_t memory, memory_used, root_size, root_used, work_size, work_used;
+};
+
+struct resizing { /* a work disk that grows while its machine runs; vm.set waits for it */
+	struct reply_to reply; /* serial 0: none is under way */
+	bool filling; /* the disk has grown, now its filesystem does */
 	struct wtimer deadline;
 };
 
@@ -210,8 +245,15 @@ struct machine {
 	TAILQ_HEAD(, session) sessions;
 	TAILQ_HEAD(, query) queries;
 	uint32_t sessions_n;
+	const char **publish; /* r.publish.v */
+	struct forward *forwards;
+	uint32_t forwards_n, passages_n;
+	bool crowd_told;
 	struct waiting early; /* letters for an agent that has not answered yet */
 	struct wtimer early_deadline;
+	uint64_t promised_memory, promised_disk; /* while it is being made or started */
+	struct guest_view view;
+	struct resizing set;
 	struct wtimer patience; /* stop: until force; boot: until it is looked for a hang */
 	bool kvm_on_trial;
 	bool relaunch; /* its end is no end: it is started again, without KVM if that hung it */
@@ -239,6 +281,8 @@ struct vmm_driver {
 	/* The way to its control API is there: parcel 0 without the helper. */
 	enum err (*control)(struct machine *m, uint64_t parcel, struct why *why);
 	void (*close)(struct machine *m); /* forget the control connection */
+	/* The work disk of one that runs; set_disk_grew comes later. NULL: at its next start. */
+	enum err (*grow)(struct machine *m, uint64_t size, struct why *why);
 	const char *leaves[vmm_channel_COUNT]; /* its sockets in the machine's runtime directory */
 	bool console_is_fifo;
 	enum link_kind link; /* vsock: behind Firecracker's two lines (vmm/hybrid.h) */
@@ -290,7 +334,11 @@ struct vmd {
 	uint32_t next_serial;
 	TAILQ_HEAD(, op) op_list;
 	TAILQ_HEAD(, waiter) waiters;
+	TAILQ_HEAD(, listing) listings;
+	uint32_t views_due; /* guests whose numbers were asked for */
 	uint64_t next_op, next_stream;
+	uint64_t promised_memory, promised_disk; /* of all machines */
+	uint32_t passages_n; /* connections to forwarded ports, of all machines */
 	uint32_t held; /* links that are not read because the gate is full */
 	struct load *load; /* while the store is read; recover.c */
 	/* the store was read and what was open is settled; the gate listens after that */
@@ -299,8 +347,8 @@ struct vmd {
 	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
 	struct reply_to counts_due; /* the gate waits for us to be loaded */
 	struct wtimer forget_ops;
-	struct wtimer fills; /* of layer dm, while a machine of it runs */
-	bool fills_watched;
+	struct wtimer fills; /* of layer dm, and of the host's disk, while a machine runs */
+	bool fills_watched, room_told;
 	char qemu[1024]; /* its program; "" until found */
 	char firecracker[1024]; /* the same */
 	enum { REFLINKS_UNTRIED, REFLINKS_WORK, REFLINKS_FAIL } reflinks; /* beneath STATE */
@@ -396,12 +444,22 @@ void op_begin(struct vmd *v, struct op *op, struct machine *m);
 void machine_flow_ended(struct machine *m);
 void machine_delete_for(struct machine *m, struct op *op); /* op may be NULL */
 
+/* admit.c */
+/* What it will take of the host soon, in place of what was promised before. */
+void admit_promise(struct machine *m, uint64_t memory, uint64_t disk);
+enum err admit_memory(const struct vmd *v, uint64_t memory, struct why *why) MUST_CHECK;
+/* disk: what it may take at most, 0 when it did not say. */
+enum err admit_disk(const struct vmd *v, uint64_t disk, struct why *why) MUST_CHECK;
+
 /* layer.c */
 enum err layer_choose(struct vmd *v, enum layer *layer, struct why *why);
 enum flow_said layer_make(struct machine *m, struct flow *f);
 flow_fn layer_ready; /* before a start: what its disks stand on is there */
 /* Ends a copy that is under way: true, and the flow is told when it has ended. */
 bool layer_stop(struct machine *m, struct flow *f);
+
+/* The work disk of a machine that does not run, when it is smaller. */
+enum err layer_grow(struct machine *m, uint64_t size, struct why *why) MUST_CHECK;
 
 /* layer_dm.c: the root disk as a snapshot that the root helper makes */
 enum err dm_make_file(struct machine *m, struct why *why); /* for the machine's changes */
@@ -425,7 +483,8 @@ bool link_up(const struct machine *m);
  * True: the machine runs but its agent has not answered yet, and the letter waits for it a while.
  */
 bool link_waits(struct machine *m, const struct letter *l, letter_fn *fn);
-void link_set_clock(struct machine *m, rpc_answer_fn *fn, void *ctx);
+void link_set_clock(struct machine *m); /* the guest's, to the host's */
+void link_set_clocks(void *vmd); /* of all guests: the host's has jumped */
 /* Lets the machine's key log in. */
 void link_install_key(struct machine *m, rpc_answer_fn *fn, void *ctx);
 
@@ -447,9 +506,46 @@ struct session *session_new(
 	struct machine *m, enum session_kind kind, const struct letter *l, struct why *why);
 void session_over(struct session *s); /* it came to its end: code 0 */
 
+/* For sessions of kind SESSION_FORWARD; the agent's answer to session_dial_for is theirs. */
+enum err session_dial_for(struct session *s, struct why *why) MUST_CHECK;
+void session_to_agent(struct session *s, const uint8_t *p, size_t n);
+void session_credit_agent(struct session *s, uint64_t bytes);
+void session_leave(struct session *s); /* nobody listens any more: the agent ends it */
+void session_free(struct session *s);
+
+/* forwards.c */
+/* Of r.publish; a machine that has none has nothing to do in what follows. */
+enum err forwards_take(
+	struct machine *m, const char *const *publish, uint32_t n, struct why *why) MUST_CHECK;
+void forwards_done(struct machine *m);
+/* Listens, where it does not yet: before a boot, so that a port that is taken is told in time. */
+enum err forwards_open(struct machine *m, struct why *why) MUST_CHECK;
+void forwards_close(struct machine *m); /* and ends what came in there */
+void forwards_begin(struct machine *m); /* its agent answers: those who wait are let in */
+uint32_t forwards_show(const struct machine *m, struct arena *a, struct vm_forward **ret);
+void passage_begun(struct session *s);
+void passage_data(struct session *s, struct bytes data);
+void passage_room(struct session *s); /* the guest's window is wider */
+void passage_ended(struct session *s); /* the guest's side is over; it frees the session */
+void passage_closed(struct session *s); /* its session is being freed */
+
 /* query.c */
 letter_fn query_agent;
 void queries_end(struct machine *m, const struct why *why);
+
+/* look.c */
+letter_fn look_list, look_show;
+void look_info(const struct machine *m, struct vm_info *ret); /* what its guest told */
+void look_gone(struct machine *m); /* its agent will not tell any more */
+void look_end(struct vmd *v);
+
+/* set.c */
+letter_fn vm_set;
+void set_disk_grew(struct machine *m, bool did); /* the VMM's answer */
+void set_ends(struct machine *m, const struct why *why); /* nothing will answer any more */
+/* Before a start: what was set while it ran holds from now on. */
+enum err set_apply(struct machine *m, struct why *why) MUST_CHECK;
+void set_info(const struct machine *m, struct vm_info *ret);
 
 /* logs.c */
 void session_logs(struct vmd *v, const struct letter *l, const struct vm_logs *q);
@@ -466,5 +562,6 @@ void vm_probation_failed(struct machine *m, const struct why *why);
 /* vm.c */
 void machine_gone(struct machine *m); /* answers who waits for it, and frees it */
 void vm_loaded(struct vmd *v);
+void vm_no_such(struct vmd *v, const struct letter *l, const char *ref);
 
 #endif

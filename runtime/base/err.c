@@ -68,8 +68,11 @@ enum err err_from_errno(int e)
 		return ERR_no_memory;
 	case ETIMEDOUT:
 		return ERR_timeout;
+	case EADDRINUSE:
+		return ERR_conflict;
 	case EBUSY:
 		return ERR_busy;
+	case EADDRNOTAVAIL:
 	case EINVAL:
 	case ELOOP:
 	case EXDEV:

@@ -31,15 +31,24 @@ void chan_user_set(struct chan *c, const struct chan_user *user, void *ctx)
 	c->ctx = ctx;
 }
 
+void chan_let_half(struct chan *c, void (*half)(void *ctx))
+{
+	c->half = half;
+}
+
 void chan_end(struct chan *c, const struct why *why)
 {
-	bool outer = !c->busy;
+	bool outer = !c->busy, half = c->half && !c->halved && why->code == OK;
 
 	if (c->ended || c->doomed)
 		return;
-	c->ended = true;
+	c->halved |= half;
+	c->ended = !half;
 	c->busy = true;
-	c->user->closed(c->ctx, why);
+	if (half)
+		c->half(c->ctx);
+	else
+		c->user->closed(c->ctx, why);
 	if (outer) {
 		c->busy = false;
 		if (c->doomed)

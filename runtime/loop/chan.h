@@ -42,7 +42,8 @@ struct chan {
 	struct buf out; /* bytes that have not gone out yet */
 	size_t in_max, out_max;
 	size_t crowd; /* with more than this unsent the channel is crowded; a quarter of out_max */
-	bool paused, ended, finishing, wants_drained;
+	void (*half)(void *ctx); /* chan_let_half's */
+	bool paused, ended, finishing, wants_drained, halved;
 	bool busy, doomed; /* inside a callback; closed while inside */
 	bool is_dirty;
 	TAILQ_ENTRY(chan) dirty;
@@ -67,6 +68,11 @@ bool chan_crowded(const struct chan *c); /* pending is over `crowd` */
 void chan_pause(struct chan *c, bool paused);
 /* Ends our direction (shutdown or close of `out`) once all is sent; reading goes on. */
 void chan_finish(struct chan *c);
+/*
+ * The peer may end its direction alone: then `half` is called, once, and what is written still goes
+ * out; closed follows only when the channel breaks.
+ */
+void chan_let_half(struct chan *c, void (*half)(void *ctx));
 void chan_close(struct chan *c); /* NULL is fine; what is unsent is lost */
 
 /*

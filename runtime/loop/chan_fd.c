@@ -38,7 +38,8 @@ static void fd_end(struct fd_chan *f, const char *doing, int e)
 	struct why why = { .code = OK };
 
 	watch_stop(&f->readable);
-	watch_stop(&f->writable);
+	if (e || !f->c.half)
+		watch_stop(&f->writable);
 	if (e) {
 		errno = e;
 		fail_errno(&why, "%s", doing);
@@ -141,7 +142,7 @@ static void write_failed(struct fd_chan *f, int e)
 {
 	watch_stop(&f->writable);
 	close_out(f);
-	if (f->in < 0)
+	if (f->in < 0 || f->c.halved) /* nothing is read any more that could tell */
 		fd_end(f, "writing", e);
 	else
 		chan_drop(&f->c, f->c.out.n);
@@ -275,7 +276,7 @@ static void fd_pause(struct chan *c, bool paused)
 {
 	struct fd_chan *f = (struct fd_chan *)c;
 
-	if (f->in < 0 || c->ended)
+	if (f->in < 0 || c->ended || c->halved)
 		return;
 	if (paused) {
 		watch_stop(&f->readable);

@@ -86,6 +86,53 @@ enum err qcow2_overlay(int fd, const char *backing, uint64_t size, struct why *w
 	return fail_errno(why, "cannot write the overlay");
 }
 
+static enum err read_header(int fd, struct qcow2_header *h, struct why *why)
+{
+	/* dirty, corrupt, external data, another compression: none of these is ours */
+	const uint64_t strange = 0x1f;
+
+	if (pread(fd, h, sizeof(*h), 0) != (ssize_t)sizeof(*h))
+		return fail_errno(why, "cannot read the overlay");
+	if (be32toh(h->magic) != 0x514649fb || be32toh(h->version) != 3 ||
+		be32toh(h->cluster_bits) != CLUSTER_BITS || be32toh(h->snapshots) != 0)
+		return fail(why, ERR_invalid_value, "this is no overlay of banger's");
+	if (be64toh(h->incompatible) & strange)
+		return fail(why, ERR_conflict, "the overlay was not closed, or is damaged");
+	return OK;
+}
+
+/*
+ * The table of tables was made of whole clusters, zero behind its end, so there is room for more
+ * entries in the last one: 4 TiB a cluster.
+ */
+enum err qcow2_grow(int fd, uint64_t size, struct why *why)
+{
+	const uint64_t per_entry = (uint64_t)CLUSTER * (CLUSTER / 8), per_cluster = CLUSTER / 8;
+	struct qcow2_header h;
+	enum err e = read_header(fd, &h, why);
+	uint64_t entries, room, want = size / per_entry + (size % per_entry != 0);
+	uint8_t zeros[4096] = { 0 };
+
+	if (e || be64toh(h.size) >= size)
+		return e;
+	entries = be32toh(h.l1_size);
+	room = (entries + per_cluster - 1) / per_cluster * per_cluster;
+	if (want > room)
+		return fail(why, ERR_too_large, "this overlay grows to %llu TiB and no further",
+			(unsigned long long)(room * per_entry / GiB / 1024));
+	if (size % 512)
+		return fail(why, ERR_invalid_value, "a disk has whole sectors");
+	for (uint64_t at = entries * 8, end = want * 8; at < end; at += sizeof(zeros))
+		if (!put(fd, zeros, MIN(sizeof(zeros), end - at),
+			    (off_t)(be64toh(h.l1_offset) + at)))
+			return fail_errno(why, "cannot write the overlay");
+	h.l1_size = htobe32((uint32_t)MAX(entries, want));
+	h.size = htobe64(size);
+	if (!put(fd, &h, sizeof(h), 0))
+		return fail_errno(why, "cannot write the overlay");
+	return OK;
+}
+
 enum err disk_reflink(int to, int from, struct why *why)
 {
 	if (ioctl(to, FICLONE, from) == 0)

@@ -13,6 +13,12 @@
  */
 enum err qcow2_overlay(int fd, const char *backing, uint64_t size, struct why *why) MUST_CHECK;
 
+/*
+ * Makes an overlay that no program has open as long as `size`, unless it is so already. Its table
+ * of tables is grown within the clusters that it has.
+ */
+enum err qcow2_grow(int fd, uint64_t size, struct why *why) MUST_CHECK;
+
 /* Shares all blocks of `from` with the empty file `to`; ERR_unsupported where the host cannot. */
 enum err disk_reflink(int to, int from, struct why *why) MUST_CHECK;
 

@@ -33,6 +33,13 @@ uint64_t world_unix_ms(struct world *w); /* wall clock; may jump */
 void world_random(struct world *w, void *p, size_t n);
 const char *world_boot_id(struct world *w); /* of the host; 36 characters */
 
+/*
+ * Tells of each jump of the wall clock: somebody set it, or the host slept. One watcher; NULL ends
+ * it. Costs nothing while no clock jumps.
+ */
+enum err world_clock_watch(
+	struct world *w, void (*jumped)(void *ctx), void *ctx, struct why *why) MUST_CHECK;
+
 /* Intrusive, zeroed by its owner, stopped before its memory goes. Fires once. */
 struct wtimer {
 	struct world *w;
@@ -61,7 +68,7 @@ enum err world_listen(struct world *w, const char *path, int fd,
 	struct world_listener **ret, struct why *why) MUST_CHECK;
 void world_listener_free(struct world_listener *l);
 
-/* Services on the loopback, 127/8 and nothing else. Addresses and ports in host byte order. */
+/* Datagrams: on the loopback, 127/8 and nothing else. Addresses and ports in host byte order. */
 struct world_datagrams;
 enum { DATAGRAM_IN_MAX = 1280, DATAGRAM_OUT_MAX = 1232 };
 /* What comes in is answered at once: the answer's length, 0 for none. A longer one is dropped. */
@@ -69,7 +76,7 @@ typedef size_t datagram_fn(void *ctx, struct bytes in, uint8_t out[DATAGRAM_OUT_
 enum err world_datagrams(struct world *w, uint32_t address, uint16_t port, datagram_fn *fn,
 	void *ctx, struct world_datagrams **ret, struct why *why) MUST_CHECK;
 void world_datagrams_free(struct world_datagrams *d); /* NULL is fine */
-/* accept as for world_listen; the peer is nobody in particular. */
+/* At any address of the host's. accept as for world_listen; the peer is nobody in particular. */
 enum err world_listen_tcp(struct world *w, uint32_t address, uint16_t port,
 	void (*accept)(void *ctx, struct chan *c, const struct world_peer *peer), void *ctx,
 	struct world_listener **ret, struct why *why) MUST_CHECK;
@@ -227,6 +234,9 @@ enum err world_overlay(struct world *w, const char *to, enum area area, const ch
 enum err world_reflink(struct world *w, const char *to, enum area area, const char *from,
 	uint64_t size, struct why *why) MUST_CHECK;
 enum err world_resize(struct world *w, const char *path, uint64_t size, struct why *why) MUST_CHECK;
+/* The same for an overlay that nothing has open: it only grows. */
+enum err world_overlay_grow(
+	struct world *w, const char *path, uint64_t size, struct why *why) MUST_CHECK;
 
 /* The host's network and devices, as anybody may see them; names end with the call. */
 enum err world_links(struct world *w, void (*fn)(void *ctx, const char *name), void *ctx,

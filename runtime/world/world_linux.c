@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "sys/beneath.h"
+#include "sys/memory.h"
 #include "sys/process.h"
 
 static void find_program_dir(struct world *w)
@@ -176,6 +177,14 @@ static uint64_t memory_available(void)
 	return kib * 1024;
 }
 
+static uint64_t memory_in_our_group(void)
+{
+	own_fd root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	uint64_t room = memory_room(root);
+
+	return room == UINT64_MAX ? 0 : room;
+}
+
 void world_host_facts(struct world *w, struct host_facts *ret)
 {
 	struct sysinfo info = { .mem_unit = 1 };
@@ -189,7 +198,8 @@ void world_host_facts(struct world *w, struct host_facts *ret)
 	ret->device_mapper = is_there("/dev/mapper/control");
 	ret->tsc_khz = w->tsc_khz;
 	ret->memory = (uint64_t)info.totalram * info.mem_unit;
-	ret->memory_free = memory_available();
+	/* where there is a root helper, VMMs live outside of our control group */
+	ret->memory_free = w->helper_path[0] ? memory_available() : memory_in_our_group();
 }
 
 static bool is_program(const char *path)

@@ -49,6 +49,12 @@ struct world {
 	unsigned parcels_n;
 	uint64_t next_parcel;
 	struct timer parcels_due;
+	struct {
+		void (*jumped)(void *ctx); /* NULL: nobody watches */
+		void *ctx;
+		int fd;
+		struct watch watch;
+	} clock;
 	int http_door; /* 0: none yet; world_linux_http.c */
 };
 

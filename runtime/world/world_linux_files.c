@@ -153,6 +153,13 @@ enum err world_reflink(
 	return e;
 }
 
+enum err world_overlay_grow(struct world *w, const char *path, uint64_t size, struct why *why)
+{
+	own_fd fd = open_beneath(w->dirs[STATE], path, O_RDWR | O_NOFOLLOW, 0);
+
+	return fd < 0 ? fail_errno(why, "cannot size %s", path) : qcow2_grow(fd, size, why);
+}
+
 enum err world_resize(struct world *w, const char *path, uint64_t size, struct why *why)
 {
 	own_fd fd = open_beneath(w->dirs[STATE], path, O_WRONLY | O_NOFOLLOW, 0);

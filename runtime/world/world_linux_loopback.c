@@ -42,7 +42,7 @@ static enum err bound_socket(int kind, uint32_t address, uint16_t port, int *ret
 	};
 	int on = 1;
 
-	must(address >> 24 == IN_LOOPBACKNET);
+	must(kind == SOCK_STREAM || address >> 24 == IN_LOOPBACKNET);
 	if (fd < 0)
 		return fail_errno(why, "cannot make a socket");
 	/* connections that have ended keep no port from us; a datagram port has one owner */

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
@@ -53,6 +54,10 @@ def shapes(house):
     for name in ("UPPER", "a.b", "123", "localhost", "xn--a", "-a", "x" * 64):
         done = house.run("--json", "vm", "create", f"--name={name}", "--image", "debian")
         assert done.code in (1, 2), (name, done.code)
+    vm = house.vms()["m"]
+    assert 0 < vm["guest_memory_used"] < vm["guest_memory"] < vm["memory"], vm
+    assert 0 < vm["root_used"] < vm["root_size"] and 0 < vm["work_used"] < vm["work_size"], vm
+    assert b"%" in house.ok("vm", "list") and b"COW" in house.ok("vm", "stats")
     assert list(house.vms()) == ["m"]
 
 
@@ -176,5 +181,45 @@ def layers(house):
         "a machine wrote into its image"
 
 
+def prune(house):
+    """prune: stopped machines, leftovers and layers of pulls, with their bytes; dry runs take none"""
+    house.create("runs")
+    house.create("stopped")
+    house.ok("vm", "stop", "stopped", "--timeout", "0")
+    house.create("never", "--no-start")
+    said = house.json("vm", "prune", "--dry-run")
+    assert {i["name"] for i in said["items"]} == {"stopped", "never"} and said["dry_run"], said
+    assert said["bytes"] == sum(i["bytes"] for i in said["items"]) > 0, said
+    assert len(house.vms()) == 3
+    assert house.json("vm", "prune", "--older", "1h")["items"] == []
+    out = house.ok("vm", "prune").decode()
+    assert "machine stopped, " in out and "machine never, " in out and "freed" in out, out
+    assert list(house.vms()) == ["runs"]
+    layers = house.state / "layers/sha256"
+    layers.mkdir(parents=True)
+    (layers / ("0" * 64)).write_bytes(os.urandom(100000))
+    leftover = house.state / "image/zzzzzzzz"
+    leftover.mkdir()
+    said = house.json("prune", "--dry-run", "--all")
+    assert {i["kind"] for i in said["items"]} == {"layer", "leftover"} and said["bytes"] >= 100000
+    assert (layers / ("0" * 64)).exists() and leftover.exists()
+    said = house.json("image", "prune")
+    assert {i["kind"] for i in said["items"]} == {"layer", "leftover"}, said
+    assert not (layers / ("0" * 64)).exists() and not leftover.exists()
+    assert house.ok("prune", "--all").decode() == "freed 0 B\n"
+    assert house.sh("runs", "echo works") == "works\n"
+
+
+def clock(house):
+    """a guest's clock is the host's when its agent is met, and met again"""
+    house.create("m")
+    assert abs(int(house.sh("m", "date +%s")) - time.time()) < 5
+    house.sh("m", "date -s @1000000000 >/dev/null")
+    assert int(house.sh("m", "date +%s")) < 1000000100
+    house.kill_daemon()
+    house.ok("daemon", "start")
+    assert abs(int(house.sh("m", "date +%s")) - time.time()) < 5
+
+
 if __name__ == "__main__":
-    live.main([several_names, shapes, states, work_stays, console, ports, network, size, layers])
+    live.main([several_names, shapes, states, work_stays, console, ports, network, size, layers, clock, prune])

@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
@@ -106,6 +107,51 @@ def there_and_back(house):
     assert not [p for p in back.rglob("mode-*") if p.stat().st_mode & 0o6000]
 
 
+def between_machines(house):
+    """a tree goes from one guest to another as it is, into a directory or under a new name"""
+    house.create("a")
+    house.create("b")
+    tree, back = house.dir / "tree", house.dir / "back"
+    tree.mkdir()
+    make_tree(tree)
+    house.ok("vm", "cp", str(tree), "a:/root/tree")
+    house.ok("vm", "cp", "a:/root/tree", "b:/root/copy")
+    house.ok("vm", "cp", "b:/root/copy", str(back))
+    compare(tree, back)
+    used = int(house.sh("b", "stat -c %b /root/copy/sparse")) * 512
+    assert used < 2 * 1024 * 1024, used
+    house.sh("a", "mkdir -p /one && echo 1 >/one/f && head -c 3000000 /dev/urandom >/two")
+    house.sh("b", "mkdir -p /in/one && echo old >/in/one/kept")
+    house.ok("vm", "cp", "a:/one", "a:/two", "b:/in")
+    house.ok("vm", "cp", "a:/one", "b:/in/")
+    assert house.sh("b", "cat /in/one/f /in/one/kept; ls /in/one") == "1\nold\nf\nkept\n"
+    assert house.sh("a", "sha256sum </two") == house.sh("b", "sha256sum </in/two")
+    assert house.fails("vm", "cp", "a:/nosuch", "b:/in")["code"] == "not_found"
+    assert house.fails("vm", "cp", "a:/one", "b:/no/such/dir")
+    assert house.fails("vm", "cp", "x", "y", code=2)["code"] == "unsupported"
+    assert house.sh("b", "ls /in") == "one\ntwo\n"
+
+
+def fetched(house):
+    """run --fetch: here before --rm deletes, also when the command failed or ran out of time"""
+    run = ("vm", "run", "--rm", "--image", "debian")
+    script = "mkdir /out && echo hi >/out/x && ln -s x /out/l && echo b >/b; exit 7"
+    began = time.monotonic()
+    done = house.run(*run, "--fetch", "/out:there", "--fetch", "/b", "--", "sh", "-c", script,
+                     cwd=house.dir)
+    assert done.code == 7, (done.code, done.err)
+    limit = f"{2 + int(2 * (time.monotonic() - began))}s"  # a boot fits in it
+    assert (house.dir / "there/l").read_text() == "hi\n" and (house.dir / "b").read_text() == "b\n"
+    done = house.run(*run, "--fetch", "/nosuch", "--", "true", cwd=house.dir)
+    assert done.code == 125 and b"nosuch" in done.err, (done.code, done.err)
+    done = house.run("--json", *run, "--timeout", limit, "--fetch", "/b:late", "--", "sh", "-c",
+                     "echo late >/b; sleep 1000", cwd=house.dir)
+    assert done.code == 125 and b'"timeout"' in done.out + done.err, (done.code, done.out, done.err)
+    assert (house.dir / "late").read_text() == "late\n"
+    assert house.fails(*run, "--fetch", "b", "--", "true", code=125)["field"] == "fetch"
+    assert house.vms() == {}
+
+
 def many_files(house):
     """2,000 small files both ways"""
     house.create("m")
@@ -171,4 +217,4 @@ def full_guest(house):
 
 
 if __name__ == "__main__":
-    live.main([there_and_back, many_files, where_to, refusals, full_guest])
+    live.main([there_and_back, between_machines, fetched, many_files, where_to, refusals, full_guest])

@@ -132,6 +132,10 @@ static void answer_done(struct guest *g, enum letter_id id, uint32_t msgid)
 	struct why why;
 
 	must(rpc_answer(g->rpc, msgid, &letter_kinds[id], &none, &why) == OK);
+	if (id == LETTER_agent_clock)
+		sim_mark(g->sim, MARK_clocks_set);
+	if (id == LETTER_agent_grow)
+		sim_mark(g->sim, MARK_disk_grew);
 	/* where only a reset ends the VMM, the agent asks for that */
 	if (id == LETTER_agent_shutdown && !sim_chance(g->sim, g->sim->weather.never))
 		sim_after(g->sim, sim_between(g->sim, 20, 3000), end_event, g,
@@ -171,7 +175,7 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 		return;
 	if (id == LETTER_agent_health || id == LETTER_agent_ports || id == LETTER_agent_stats)
 		answer_query(g, id, msgid);
-	else if (id == LETTER_agent_clock || id == LETTER_agent_shutdown)
+	else if (id == LETTER_agent_clock || id == LETTER_agent_grow || id == LETTER_agent_shutdown)
 		answer_done(g, id, msgid);
 	else if (id == LETTER_agent_ssh)
 		answer_ssh(g, msgid);

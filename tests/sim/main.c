@@ -58,12 +58,15 @@ static void host_begin(struct sim *s, uint64_t seed)
 	TAILQ_INIT(&s->procs);
 	TAILQ_INIT(&s->clients);
 	TAILQ_INIT(&s->askers);
+	TAILQ_INIT(&s->visitors);
 	s->now = 1000;
 	s->boot_at = 500;
 	s->wall = 1700000000000;
 	snprintf(s->boot_id, sizeof(s->boot_id), "00000000-0000-4000-8000-000000000000");
-	s->facts = (struct host_facts){ .kvm = sim_chance(s, 300), .tsc_khz = 2000000,
-		.memory = 64 * GiB, .memory_free = 32 * GiB };
+	s->facts = (struct host_facts){ .kvm = sim_chance(s, 300),
+		.tsc_khz = 2000000,
+		.memory = 64 * GiB,
+		.memory_free = sim_chance(s, 150) ? 2 * GiB : 32 * GiB };
 	s->kvm_hangs = sim_chance(s, 400);
 	s->reflinks = sim_chance(s, 500);
 	s->prepared = sim_chance(s, 800);
@@ -78,6 +81,7 @@ static void host_end(struct sim *s)
 {
 	clients_leave(s);
 	names_end(s);
+	visitors_end(s);
 	procs_end_all(s);
 	helper_end(s);
 	nodes_clear(s, STATE);
@@ -134,6 +138,7 @@ static void live(struct sim *s)
 	script_begin(s);
 	mischief_begin(s);
 	names_begin(s);
+	visitors_begin(s);
 	run_until(s, s->now + SCRIPT_MS, true);
 	run_until(s, s->now + sim_roll(s, 20000), false);
 	be_calm(s);
@@ -141,6 +146,7 @@ static void live(struct sim *s)
 	clients_check(s);
 	sim_trace(s, "sim", "all clients leave");
 	clients_leave(s);
+	visitors_end(s);
 	run_until(s, s->now + SHORT_REST_MS, false);
 	check_settled(s, false);
 	look_at_all(s);

@@ -114,6 +114,8 @@ static void trouble_host(struct sim *s)
 	if (sim_chance(s, w->clock)) {
 		sim_mark(s, MARK_clock_jump);
 		s->wall += (int64_t)sim_roll(s, 8000000) - 4000000;
+		if (s->world && !s->world->dead && s->world->clock_jumped)
+			s->world->clock_jumped(s->world->clock_ctx);
 	}
 	if (sim_chance(s, w->robbed))
 		helper_is_robbed(s);

@@ -176,7 +176,7 @@ static void say(struct asker *a)
 
 static void connect_once(struct sim *s)
 {
-	struct chan *c = host_connect_tcp(s);
+	struct chan *c = host_connect_tcp(s, NAMES_PORT);
 	struct asker *a = c ? calloc(1, sizeof(*a)) : NULL;
 
 	if (!a)

@@ -26,10 +26,13 @@ static void ask_create(struct client *c)
 {
 	static const enum layer layers[] = { layer_auto, layer_auto, layer_copy, layer_reflink,
 		layer_dm };
+	static const char *publish[] = { "8080:80", "0.0.0.0:9090:90", "80:80", "8081:80" };
 	struct sim *s = c->sim;
-	struct vm_create q = { .image = sim_chance(s, 200) ? ANY(s, images) : NULL,
+	struct vm_create q = { .publish = { publish, sim_chance(s, 400) ? sim_roll(s, 5) : 0 },
+		.image = sim_chance(s, 200) ? ANY(s, images) : NULL,
 		.kernel = sim_chance(s, 300) ? ANY(s, kernels) : NULL,
-		.name = sim_chance(s, 600) ? ANY(s, names) : NULL, .layer = ANY(s, layers),
+		.name = sim_chance(s, 600) ? ANY(s, names) : NULL,
+		.layer = ANY(s, layers),
 		.has_layer = true };
 
 	q.has_rm = q.has_detach = q.has_start = true;
@@ -73,9 +76,25 @@ static void ask_one(struct client *c)
 	client_ask(c, ANY(c->sim, ids), &q);
 }
 
+static void ask_set(struct client *c)
+{
+	struct sim *s = c->sim;
+	struct vm_set q = { .vm = any_vm(s),
+		.vcpus = sim_between(s, 1, 8),
+		.memory = sim_between(s, 1, 4) * GiB,
+		.disk = sim_between(s, 1, 40) * GiB };
+
+	q.has_vcpus = sim_chance(s, 300);
+	q.has_memory = sim_chance(s, 300);
+	q.has_disk = sim_chance(s, 700);
+	client_ask(c, LETTER_vm_set, &q);
+}
+
 static void ask_delete(struct client *c)
 {
-	struct vm_delete q = { any_vm(c->sim) };
+	struct vm_delete q = {
+		.vm = any_vm(c->sim), .has_stopped = true, .stopped = sim_chance(c->sim, 150)
+	};
 
 	ledger_forget(c->sim, q.vm);
 	client_ask(c, LETTER_vm_delete, &q);
@@ -134,7 +153,10 @@ static void ask_wait(struct client *c)
 
 static void ask_list(struct client *c)
 {
-	struct vm_list vms = { .limit = 2, .has_limit = sim_chance(c->sim, 300) };
+	struct vm_list vms = { .limit = 2,
+		.has_limit = sim_chance(c->sim, 300),
+		.has_guests = true,
+		.guests = sim_chance(c->sim, 600) };
 	struct image_list list = { .after = NULL };
 	struct nothing none;
 
@@ -258,10 +280,23 @@ static const struct {
 	ask_fn *ask;
 	unsigned weight;
 } menu[] = {
-	{ ask_create, 24 }, { ask_start, 8 }, { ask_stop, 10 }, { ask_one, 8 }, { ask_delete, 7 },
-	{ ask_exec, 12 }, { ask_tree, 4 }, { ask_ssh, 4 }, { ask_logs, 4 }, { ask_wait, 5 },
+	{ ask_create, 24 },
+	{ ask_start, 8 },
+	{ ask_stop, 10 },
+	{ ask_one, 8 },
+	{ ask_set, 5 },
+	{ ask_delete, 7 },
+	{ ask_exec, 12 },
+	{ ask_tree, 4 },
+	{ ask_ssh, 4 },
+	{ ask_logs, 4 },
+	{ ask_wait, 5 },
 	{ ask_list, 4 },
-	{ ask_cancel, 5 }, { ask_image, 5 }, { ask_pull, 5 }, { ask_files, 4 }, { ask_kernel, 5 },
+	{ ask_cancel, 5 },
+	{ ask_image, 5 },
+	{ ask_pull, 5 },
+	{ ask_files, 4 },
+	{ ask_kernel, 5 },
 	{ ask_daemon, 3 },
 };
 

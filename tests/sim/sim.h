@@ -26,7 +26,8 @@ enum {
 	NODE_PATH_BYTES = 160,
 	LEDGER_MAX = 256, /* machines that clients heard of, in one seed */
 	IDS_MAX = 1024,
-	NAMES_ASKED = 3
+	NAMES_ASKED = 3,
+	NAMES_PORT = 42069
 };
 
 /* Rare branches, counted over all seeds. */
@@ -71,6 +72,7 @@ enum {
 	M(store_torn, "commit under way at a crash was lost") \
 	M(store_kept, "commit under way at a crash survived") \
 	M(clock_jump, "wall clock jumped") \
+	M(clocks_set, "guest's clock set") \
 	M(pid_reused, "pid of a dead process used again") \
 	M(client_cut, "client left in the middle") \
 	M(client_slow, "client that does not read") \
@@ -81,6 +83,8 @@ enum {
 	M(created, "machine acknowledged") \
 	M(adopted, "process taken back") \
 	M(found_by_name, "process found by its name alone") \
+	M(disk_grew, "work disk grew under a guest") \
+	M(forwarded, "all that went into a forwarded port came back") \
 	M(stream_ended, "stream ended well") \
 	M(stream_broken, "stream broken off") \
 	M(helper_died, "helper died") \
@@ -235,6 +239,7 @@ struct sim {
 	unsigned deletes_n;
 	uint64_t stale_since[NAMES_ASKED]; /* 0: it is not */
 	TAILQ_HEAD(, asker) askers;
+	TAILQ_HEAD(, visitor) visitors;
 
 	jmp_buf over; /* where a broken invariant leads */
 	char fault[512];
@@ -259,6 +264,8 @@ void pipe_pair(struct sim *s, struct world *near_world, struct pipe_end *ret[2])
 struct world_listener {
 	struct world *w;
 	char path[64];
+	uint32_t address;
+	uint16_t port;
 	void (*accept)(void *ctx, struct chan *c, const struct world_peer *peer);
 	void *ctx;
 };
@@ -269,7 +276,7 @@ struct world {
 	struct config config;
 	struct wtimer *timers;
 	unsigned timers_n, chans, children_n, listeners_n;
-	struct world_listener *listener, *tcp;
+	struct world_listener *listener, *tcp[64]; /* tcp: at ports of the host's */
 	struct world_datagrams *datagrams;
 	struct links_watch *links;
 	struct sim_parcel parcels[128];
@@ -278,6 +285,8 @@ struct world {
 	unsigned backlog_n;
 	uint64_t deadlines_at; /* UINT64_MAX: none */
 	unsigned crash_in_events, crash_in_calls; /* 0: not at all */
+	void (*clock_jumped)(void *ctx);
+	void *clock_ctx;
 	bool dead; /* killed: nothing that it does reaches the host any more */
 	bool last_words; /* what it sends leaves at once: it ends in this turn */
 	bool stopping, listening, in_turn;
@@ -305,7 +314,12 @@ struct chan *host_connect(struct sim *s, const char *path);
 /* world_sim_loopback.c */
 /* A datagram to the daemon's port: its answer's length, 0 when there is none. */
 size_t host_datagram(struct sim *s, struct bytes in, uint8_t out[DATAGRAM_OUT_MAX]);
-struct chan *host_connect_tcp(struct sim *s); /* NULL when nobody listens */
+/* To what listens at that port, 0: at any of them; NULL when nobody does. */
+struct chan *host_connect_tcp(struct sim *s, uint16_t port);
+
+/* visitors.c */
+void visitors_begin(struct sim *s);
+void visitors_end(struct sim *s);
 
 /* names.c */
 void names_begin(struct sim *s);

@@ -75,15 +75,21 @@ static size_t ignore(void *ctx UNUSED, const uint8_t *p UNUSED, size_t n)
 
 static size_t monitor_line(void *ctx, const uint8_t *p, size_t n)
 {
-	static const char reply[] = "{\"return\": {}}\r\n";
+	static const char plain[] = "{\"return\": {}}\r\n";
+	static const char grew[] = "{\"return\": {}, \"id\": \"grow\"}\r\n";
+	static const char grew_not[] = "{\"error\": {}, \"id\": \"grow\"}\r\n";
 	struct line_user *l = ctx;
+	struct sim *s = l->v->p->sim;
+	const char *reply = plain;
 	const uint8_t *end = memchr(p, '\n', n);
 
 	if (!end)
 		return 0;
 	if (memmem(p, (size_t)(end - p), "qmp_capabilities", 16))
 		l->v->capable = true;
-	chan_write(l->chan, reply, sizeof(reply) - 1);
+	if (memmem(p, (size_t)(end - p), "block_resize", 12))
+		reply = sim_chance(s, s->weather.lost) ? grew_not : grew;
+	chan_write(l->chan, reply, strlen(reply));
 	return (size_t)(end - p) + 1;
 }
 
@@ -172,8 +178,7 @@ static void tell_event(struct sim_vmm *v, const char *name, const char *data)
 {
 	struct chan *c = v->lines[CONTROL].chan;
 	char line[256];
-	int n = snprintf(line, sizeof(line), "{\"event\": \"%s\", \"data\": {%s}}\r\n", name,
-		data);
+	int n = snprintf(line, sizeof(line), "{\"event\": \"%s\", \"data\": {%s}}\r\n", name, data);
 
 	if (v->capable && c)
 		chan_write(c, line, (size_t)n);

@@ -133,11 +133,23 @@ enum err world_listen(struct world *w, const char *path, int fd UNUSED,
 	return OK;
 }
 
+enum err world_clock_watch(
+	struct world *w, void (*jumped)(void *ctx), void *ctx, struct why *why UNUSED)
+{
+	w->clock_jumped = jumped;
+	w->clock_ctx = ctx;
+	return OK;
+}
+
 void world_listener_free(struct world_listener *l)
 {
 	if (!l)
 		return;
-	*(l == l->w->tcp ? &l->w->tcp : &l->w->listener) = NULL;
+	for (unsigned i = 0; i < COUNT(l->w->tcp); i++)
+		if (l->w->tcp[i] == l)
+			l->w->tcp[i] = NULL;
+	if (l->w->listener == l)
+		l->w->listener = NULL;
 	l->w->listeners_n--;
 	free(l);
 }

@@ -390,6 +390,13 @@ enum err world_reflink(
 	return OK;
 }
 
+enum err world_overlay_grow(struct world *w, const char *path, uint64_t size, struct why *why)
+{
+	struct node *n = node_find(w->sim, STATE, path);
+
+	return n && n->size >= size ? OK : world_resize(w, path, size, why);
+}
+
 enum err world_resize(struct world *w, const char *path, uint64_t size, struct why *why)
 {
 	struct node *n = node_find(w->sim, STATE, path);

@@ -1,5 +1,5 @@
 /*
- * world_sim_loopback.c - the loopback on a seed: one port for datagrams and one for connections,
+ * world_sim_loopback.c - the loopback on a seed: one port for datagrams and some for connections,
  * which another program of the host may have taken already.
  */
 #include "tests/sim/sim.h"
@@ -53,34 +53,51 @@ size_t host_datagram(struct sim *s, struct bytes in, uint8_t out[DATAGRAM_OUT_MA
 	return d ? d->fn(d->ctx, in, out) : 0;
 }
 
-enum err world_listen_tcp(struct world *w, uint32_t address UNUSED, uint16_t port,
+enum err world_listen_tcp(struct world *w, uint32_t address, uint16_t port,
 	void (*accept)(void *ctx, struct chan *c, const struct world_peer *peer), void *ctx,
 	struct world_listener **ret, struct why *why)
 {
-	struct world_listener *l;
+	struct world_listener *l, **room = NULL;
 
 	if (bind_port(w, port, why))
 		return why->code;
-	must(!w->tcp);
+	for (unsigned i = 0; i < COUNT(w->tcp); i++) {
+		l = w->tcp[i];
+		if (l && l->address == address && l->port == port)
+			return fail(why, ERR_conflict, "cannot bind port %u: in use", port);
+		if (!l && !room)
+			room = &w->tcp[i];
+	}
+	if (!room)
+		return fail(why, ERR_no_memory, "too many files are open");
 	l = calloc(1, sizeof(*l));
 	must(l);
-	*l = (struct world_listener){ .w = w, .accept = accept, .ctx = ctx };
-	w->tcp = l;
+	*l = (struct world_listener){
+		.w = w, .address = address, .port = port, .accept = accept, .ctx = ctx
+	};
+	*room = l;
 	w->listeners_n++;
 	*ret = l;
 	return OK;
 }
 
 /* Accepted at once: the kernel's queue is told by the daemon's own socket already. */
-struct chan *host_connect_tcp(struct sim *s)
+struct chan *host_connect_tcp(struct sim *s, uint16_t port)
 {
 	struct world_peer nobody = { (uid_t)-1, 0 };
 	struct world *w = s->world;
 	struct pipe_end *ends[2];
+	struct world_listener *l = NULL;
+	uint64_t from = sim_roll(s, COUNT(w->tcp));
 
-	if (!w || w->dead || !w->tcp)
+	for (unsigned i = 0; w && !w->dead && !l && i < COUNT(w->tcp); i++) {
+		l = w->tcp[(from + i) % COUNT(w->tcp)];
+		if (l && (port ? l->port != port : l->port == NAMES_PORT))
+			l = NULL;
+	}
+	if (!l)
 		return NULL;
 	pipe_pair(s, w, ends);
-	w->tcp->accept(w->tcp->ctx, &ends[0]->c, &nobody);
+	l->accept(l->ctx, &ends[0]->c, &nobody);
 	return &ends[1]->c;
 }

@@ -115,6 +115,31 @@ static void test_subnets(void **state UNUSED)
 	assert_null(check_subnet(SUBNET_DEFAULT, strlen(SUBNET_DEFAULT)));
 }
 
+/* What names no address is for this host alone. */
+static void test_publish(void **state UNUSED)
+{
+	static const struct {
+		const char *text;
+		uint32_t address;
+		uint16_t host, guest;
+	} good[] = { { "8080:80", 0x7f000001, 8080, 80 }, { "1:65535", 0x7f000001, 1, 65535 },
+		{ "127.0.0.2:9:8", 0x7f000002, 9, 8 }, { "0.0.0.0:9:8", 0, 9, 8 } };
+	static const char *const bad[] = { "", ":", "80", "0:80", "80:0", ":80:80", "a:80",
+		"80:65536", "1.2.3:80:80", "1.2.3.4:80", "127.0.0.1:1:2:3", " 80:80", "80:80 " };
+	uint32_t address;
+	uint16_t host, guest;
+
+	for (size_t i = 0; i < COUNT(good); i++) {
+		address = 1;
+		assert_true(parse_publish(good[i].text, &address, &host, &guest));
+		assert_int_equal(address, good[i].address);
+		assert_int_equal(host, good[i].host);
+		assert_int_equal(guest, good[i].guest);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_false(parse_publish(bad[i], &address, &host, &guest));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +148,7 @@ int main(void)
 		TEST(test_full),
 		TEST(test_take),
 		TEST(test_subnets),
+		TEST(test_publish),
 	};
 
 	return RUN(tests);

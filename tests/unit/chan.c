@@ -482,6 +482,42 @@ static void descriptors_have_a_ceiling(void **state)
 	close(ends[1]);
 }
 
+static void on_half(void *ctx)
+{
+	struct user *u = ctx;
+
+	assert_int_equal(u->closed, 0);
+	u->drained += 100;
+}
+
+/* The peer's end is no end of ours, where that is wanted; a break behind it is. */
+static void a_half_may_end_alone(void **state)
+{
+	static const uint8_t bytes[65536];
+	struct rig *r = *state;
+	char got[8] = "";
+
+	chan_let_half(r->u.c, on_half);
+	assert_int_equal(write(r->peer, "abc", 3), 3);
+	assert_int_equal(shutdown(r->peer, SHUT_WR), 0);
+	turns(r, 4);
+	assert_int_equal(r->u.got.n, 3);
+	assert_int_equal(r->u.drained, 100);
+	assert_int_equal(r->u.closed, 0);
+	chan_pause(r->u.c, true);
+	chan_pause(r->u.c, false); /* there is nothing to read again */
+	chan_write(r->u.c, "defg", 4);
+	turns(r, 4);
+	assert_int_equal(read(r->peer, got, sizeof(got)), 4);
+	assert_int_equal(r->u.closed, 0);
+	close(r->peer);
+	r->peer = -1;
+	chan_write(r->u.c, bytes, sizeof(bytes));
+	turns(r, 4);
+	assert_int_equal(r->u.closed, 1);
+	assert_int_equal(r->u.drained, 100);
+}
+
 #define ON_RIG(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -495,7 +531,7 @@ int main(void)
 		ON_RIG(closing_inside_drained), ON_RIG(a_write_that_fails_does_not_lose_input),
 		ON_RIG(pipes_and_one_way_channels), ON_RIG(bad_descriptors_are_refused),
 		ON_RIG(descriptors_go_with_their_bytes), ON_RIG(descriptors_wait_only_where_wanted),
-		ON_RIG(descriptors_have_a_ceiling) };
+		ON_RIG(descriptors_have_a_ceiling), ON_RIG(a_half_may_end_alone) };
 
 	return RUN(tests);
 }

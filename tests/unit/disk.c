@@ -132,6 +132,56 @@ static void reads_what_lies_below(void **state)
 	}
 }
 
+/* Grown, an overlay is sound and reads as before; what is new is zero. */
+static void grows(void **state)
+{
+	static const uint64_t sizes[][2] = { { 4 * MiB, 16 * MiB }, { 512, 512 * MiB + 512 },
+		{ 8 * GiB, 4095 * GiB }, { 4 * MiB, 4 * MiB }, { 5000 * GiB, 8000 * GiB } };
+	struct place *p = *state;
+	char name[] = "qemu-img", check[] = "check", info[] = "info", json[] = "--output=json";
+	char out[8192], want[64];
+	struct why why;
+
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		own_fd fd = -1;
+		int got;
+
+		assert_int_equal(lay_over(p, sizes[i][0], &why), OK);
+		fd = open(p->overlay, O_RDWR | O_CLOEXEC);
+		assert_int_equal(qcow2_grow(fd, sizes[i][1], &why), OK);
+		assert_int_equal(qcow2_grow(fd, 512, &why), OK); /* never shorter */
+		got = qemu_img(QEMU_IMG(check, p->overlay), out, sizeof(out));
+		if (got < 0) {
+			print_message("qemu-img is not installed\n");
+			skip();
+		}
+		check_row(got == 0, "%zu: %s", i, out);
+		assert_int_equal(qemu_img(QEMU_IMG(info, json, p->overlay), out, sizeof(out)), 0);
+		snprintf(want, sizeof(want), "\"virtual-size\": %llu,",
+			(unsigned long long)sizes[i][1]);
+		check_row(strstr(out, want), "%s", out);
+	}
+}
+
+static void grows_not(void **state)
+{
+	struct place *p = *state;
+	uint8_t byte = 0xff;
+	struct why why;
+	own_fd fd = -1;
+
+	assert_int_equal(lay_over(p, GiB, &why), OK);
+	fd = open(p->overlay, O_RDWR | O_CLOEXEC);
+	assert_int_equal(qcow2_grow(fd, 5000 * GiB, &why), ERR_too_large);
+	assert_non_null(strstr(why.text, "4 TiB"));
+	assert_int_equal(qcow2_grow(fd, GiB + 1, &why), ERR_invalid_value);
+	assert_int_equal(pwrite(fd, &byte, 1, 79), 1); /* a feature that is not ours */
+	assert_int_equal(qcow2_grow(fd, 2 * GiB, &why), ERR_conflict);
+	assert_int_equal(pwrite(fd, &byte, 1, 0), 1);
+	assert_int_equal(qcow2_grow(fd, 2 * GiB, &why), ERR_invalid_value);
+	assert_int_not_equal(qcow2_grow(-1, 2 * GiB, &why), OK);
+}
+
 static void refuses(void **state)
 {
 	struct place *p = *state;
@@ -170,6 +220,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_PLACE(sound_for_qemu),
 		IN_PLACE(reads_what_lies_below),
+		IN_PLACE(grows),
+		IN_PLACE(grows_not),
 		IN_PLACE(refuses),
 		IN_PLACE(reflink_or_unsupported),
 	};
