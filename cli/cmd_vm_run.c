@@ -8,9 +8,13 @@
 #include "cli/remind.h"
 #include "cli/report.h"
 #include "cli/session.h"
+#include "cli/space.h"
 
 static const struct flag flags[] = {
 	CREATE_FLAGS,
+	{ .name = "dest", .type = &type_path, .value = "DIR",
+		.doc = "where PATH goes in the guest, beneath the user's home; repo when absent" },
+	{ .name = "clean", .doc = "of PATH, HEAD alone: without what is not committed" },
 	{ .name = "rm", .doc = "delete the machine at the end, however it comes" },
 	{ .name = "detach", .letter = 'd',
 		.doc = "return when the machine is ready; print its name" },
@@ -35,6 +39,7 @@ struct run {
 	struct interrupts interrupts;
 	struct create create;
 	struct session session;
+	struct prepare space;
 	uint64_t began;
 	bool rm, detach;
 };
@@ -61,7 +66,49 @@ static enum err prepare(struct run *r, struct why *why)
 		e = session_command(&r->session, c->tail, c->tail_n, why);
 	if (!e)
 		e = session_terminal(&r->session, flag_on(c, "tty"), flag_on(c, "no-tty"), why);
+	if (!e && c->args_n == 0 && (flag_on(c, "clean") || flag_on(c, "dest")))
+		e = fail(why, ERR_invalid_value, "--clean and --dest need a PATH");
 	return e;
+}
+
+/* What can be wrong with PATH is found before a machine is made for it. */
+static enum err look_at_path(struct run *r, struct why *why)
+{
+	struct cli *c = r->c;
+	struct repo repo;
+	struct git git;
+	enum err e;
+
+	if (c->args_n == 0)
+		return OK;
+	e = git_init(&git, c, NULL, why);
+	if (e)
+		return e;
+	e = repo_find(&repo, c->args[0], false, why);
+	repo_done(&repo);
+	r->space = (struct prepare){ .c = c, .interrupts = &r->interrupts, .path = c->args[0],
+		.dest = flag_text(c, "dest"), .clean = flag_on(c, "clean"),
+		/* beside a program's own output nothing of ours is said */
+		.told = c->has_tail && !c->err_live && !c->progress };
+	return e;
+}
+
+/* The machine is ready: the repository goes into it, and the program runs there. */
+static int put_repository(struct run *r)
+{
+	struct why why;
+
+	if (r->c->args_n == 0)
+		return EXIT_DONE;
+	r->space.vm = r->create.begun.vm;
+	if (space_prepare(&r->space, &why)) {
+		if (r->interrupts.first)
+			return EXIT_SIGNAL + r->interrupts.first;
+		return report(r->c, &why);
+	}
+	if (!r->session.exec.cwd)
+		r->session.exec.cwd = r->space.where;
+	return EXIT_DONE;
 }
 
 static int print_ready(struct run *r)
@@ -130,6 +177,8 @@ static int run(struct cli *c)
 
 	if (prepare(&r, &why))
 		return report_usage(c, &why);
+	if (look_at_path(&r, &why))
+		return report(c, &why);
 	c->silent_version = c->has_tail && !c->err_live && !c->progress;
 	if (link_open(c, &why))
 		return report(c, &why);
@@ -142,6 +191,13 @@ static int run(struct cli *c)
 		code = create_wait(&r.create);
 	if (code && r.rm && r.create.op.done && r.create.op.state == op_state_done)
 		delete(&r); /* it was ready before it could be cancelled */
+	if (!code) {
+		code = put_repository(&r);
+		if (code && (r.rm || r.interrupts.first))
+			delete(&r);
+		else if (code)
+			note(c, "%s was made, and stays", r.create.begun.name);
+	}
 	if (!code)
 		code = r.detach ? print_ready(&r) : enter(&r);
 	interrupts_stop(&r.interrupts);
@@ -150,15 +206,20 @@ static int run(struct cli *c)
 
 const struct command cmd_vm_run = {
 	.words = "vm run",
-	.args = "[-- CMD...]",
+	.args = "[PATH] [-- CMD...]",
+	.most = 1,
 	.traits = SESSION | TAIL,
+	.offer = OFFER_FILES,
 	.flags = flags,
 	.doc = "make a machine and run a program or a shell in it",
 	.more = "Boots a fresh machine and runs CMD in it; without CMD, a login shell. Input, "
 		"output, signals and\nwindow size pass through unchanged, and the exit code is the "
 		"program's (128+n for a signal;\n125 when banger itself failed). The machine stays "
-		"unless --rm is given. Ctrl-C before the\nprogram starts undoes everything.",
+		"unless --rm is given. Ctrl-C before the\nprogram starts undoes everything. PATH is a git "
+		"repository: it goes into the machine as `banger\nworkspace prepare` puts it there, and "
+		"the program starts in it.",
 	.example = "banger vm run --rm -- uname -a\n"
+		   "banger vm run --rm ./repo -- make test\n"
 		   "banger vm run --name try --memory 2G\n"
 		   "tar c src | banger vm run --rm -- sh -c 'tar x && make -C src'",
 	.run = run,

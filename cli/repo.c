@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "cli/file.h"
 
 enum { LINE_MAX_BYTES = 4096 };
 
@@ -125,7 +124,7 @@ static bool knows(const struct repo *r, const char *gitfile, struct why *why)
 	if (read_line(r->dir, "gitdir", "", said, why) == OK && said[0])
 		return !repo_path(path, r->dir, said, why) && real(path, back, why) == OK &&
 		       str_eq(back, gitfile);
-	if (repo_path(path, r->dir, "config", why) || file_read(path, &text, &there, why) || !there)
+	if (repo_path(path, r->dir, "config", why) || repo_read(path, &text, &there, why) || !there)
 		return false;
 	/* a submodule's: git writes the key in this form */
 	at = strstr(buf_cstr(&text), "\tworktree = ");
@@ -280,6 +279,26 @@ static enum err copy_all(int from, int to, const char *name, uint64_t max, struc
 	if (n < 0)
 		return fail_errno(why, "cannot copy %.100s", name);
 	return done > max ? fail(why, ERR_too_large, "%.100s is too large", name) : OK;
+}
+
+enum err repo_read(const char *path, struct buf *ret, bool *there, struct why *why)
+{
+	own_fd fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	uint8_t chunk[65536];
+	struct stat st;
+	ssize_t n = 1;
+
+	*there = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
+		return fail_errno(why, "cannot read %.200s", path);
+	while (*there && n > 0) {
+		n = read(fd, chunk, sizeof(chunk));
+		if (n < 0 && errno != EINTR)
+			return fail_errno(why, "cannot read %.200s", path);
+		n = n < 0 ? 1 : n;
+		buf_add(ret, chunk, (size_t)n);
+	}
+	return ret->failed ? fail(why, ERR_too_large, "%.200s is too large", path) : OK;
 }
 
 enum err repo_copy_file(const char *from, const char *to, uint64_t max, bool *there,

@@ -39,6 +39,8 @@ enum err repo_shadow(struct repo *r, struct git *g, const char *dir, const char 
 enum err repo_copy(const char *from_dir, const char *name, const char *to_dir, uint64_t max,
 	bool *there, struct why *why) MUST_CHECK;
 
+/* Appends a regular file's bytes, as many as ret takes. */
+enum err repo_read(const char *path, struct buf *ret, bool *there, struct why *why) MUST_CHECK;
 enum err repo_copy_file(const char *from, const char *to, uint64_t max, bool *there,
 	struct why *why) MUST_CHECK;
 

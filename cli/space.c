@@ -69,7 +69,7 @@ static enum err load_record(struct space *s, struct why *why)
 	enum err e = space_path(s, "record", path, why);
 
 	if (!e)
-		e = file_read(path, &text, &there, why);
+		e = repo_read(path, &text, &there, why);
 	if (!e && there) {
 		e = shape_read(&shape_space_record, mp_over(text.p, text.n), LENIENT, &s->c->mem,
 			&s->record, why);

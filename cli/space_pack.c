@@ -173,8 +173,8 @@ static enum err write_exclude(struct space *s, const char *dir, struct why *why)
 	enum err e = repo_path(path, s->git.dir, "info/exclude", why);
 
 	if (!e)
-		e = file_read(path, &text, &there, why);
-	if (!e && s->repo.excludes[0] && file_read(s->repo.excludes, &more, &there, NULL) == OK &&
+		e = repo_read(path, &text, &there, why);
+	if (!e && s->repo.excludes[0] && repo_read(s->repo.excludes, &more, &there, NULL) == OK &&
 		there) {
 		buf_str(&text, "\n");
 		buf_add(&text, more.p, more.n);
@@ -278,12 +278,12 @@ static enum err compare_refs(
 	enum err e = repo_path(path, gg->dir, "HEAD", why);
 
 	if (!e)
-		e = file_read(path, &gg->refs, &there, why);
+		e = repo_read(path, &gg->refs, &there, why);
 	buf_add(&gg->refs, packed->p, packed->n);
 	if (!e)
 		e = space_path(s, "refs", path, why);
 	if (!e)
-		e = file_read(path, &before, &there, why);
+		e = repo_read(path, &before, &there, why);
 	gg->same_refs = !e && there && before.n == gg->refs.n &&
 			memcmp(before.p, gg->refs.p, before.n) == 0;
 	return e;
