@@ -9,7 +9,7 @@
 	C(vm_start) \
 	C(vm_stop) C(vm_kill) C(vm_restart) C(vm_delete) C(vm_list) C(vm_show) C(vm_exec) C( \
 		vm_ssh) C(vm_cp) C(vm_logs) C(vm_wait) C(vm_health) C(vm_ports) C(vm_stats) \
-		C(vm_proxy) C(workspace_prepare) C(image_pull) C(image_import) C(image_export) C(image_catalog) C( \
+		C(vm_proxy) C(workspace_prepare) C(workspace_diff) C(workspace_export) C(image_pull) C(image_import) C(image_export) C(image_catalog) C( \
 			image_list) C(image_show) C(image_register) C(image_promote) \
 			C(image_prune) C(image_delete) C(kernel_list) C(kernel_show) C( \
 				kernel_pull) C(kernel_import) C(kernel_delete) C(kernel_default) \

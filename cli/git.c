@@ -25,10 +25,10 @@ static const char *const kept[] = { "PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR",
 
 static const char *const fixed[] = { "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_ATTR_NOSYSTEM=1",
 	"GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0", "GIT_NO_REPLACE_OBJECTS=1",
-	"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "GIT_LITERAL_PATHSPECS=1",
-	"GIT_ASKPASS=/bin/false", "SSH_ASKPASS=/bin/false", "GIT_PAGER=cat",
-	"GIT_EDITOR=/bin/false", "GIT_AUTHOR_NAME=banger", "GIT_AUTHOR_EMAIL=banger@localhost",
-	"GIT_COMMITTER_NAME=banger", "GIT_COMMITTER_EMAIL=banger@localhost" };
+	"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "GIT_ASKPASS=/bin/false",
+	"SSH_ASKPASS=/bin/false", "GIT_PAGER=cat", "GIT_EDITOR=/bin/false",
+	"GIT_AUTHOR_NAME=banger", "GIT_AUTHOR_EMAIL=banger@localhost", "GIT_COMMITTER_NAME=banger",
+	"GIT_COMMITTER_EMAIL=banger@localhost" };
 
 struct running {
 	pid_t pid; /* 0: waited for */

@@ -82,7 +82,9 @@ static enum err load_record(struct space *s, struct why *why)
 	if (!e)
 		e = plan_load(&s->base, path, &there, why);
 	s->prepared = !e && there;
-	return e;
+	if (!e)
+		e = space_path(s, "seen", path, why);
+	return e ? e : plan_load(&s->seen, path, &there, why);
 }
 
 enum err space_open(struct space *s, struct cli *c, struct interrupts *i, const char *vm,
@@ -92,6 +94,7 @@ enum err space_open(struct space *s, struct cli *c, struct interrupts *i, const 
 
 	*s = (struct space){ .c = c, .interrupts = i, .lock = -1 };
 	plan_init(&s->base);
+	plan_init(&s->seen);
 	e = find_machine(s, vm, why);
 	op_init(&s->op, c, &own_op);
 	if (!e)
@@ -110,6 +113,7 @@ void space_close(struct space *s)
 		(void)!tree_remove(s->lock, "temp", NULL);
 	fd_done(&s->lock);
 	plan_done(&s->base);
+	plan_done(&s->seen);
 	repo_done(&s->repo);
 }
 

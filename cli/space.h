@@ -21,6 +21,7 @@ struct space {
 	struct space_record record;
 	bool prepared; /* there is a record */
 	struct plan base; /* what was sent; loaded with the record */
+	struct plan seen; /* of the guest's changes, those that were applied here since */
 	struct repo repo;
 	struct git git;
 	struct op op; /* shows what is being done */
@@ -59,6 +60,9 @@ void guest_git_done(struct guest_git *gg);
  * Unless `whole` the index that was kept before is changed by what differs from what was sent.
  */
 enum err space_base_make(struct space *s, const struct plan *p, bool whole, char tree[72],
+	struct why *why) MUST_CHECK;
+/* Brings g's index to what lies in its working tree, of the NUL-ended names. */
+enum err space_put_changes(struct space *s, struct git *g, const struct buf *names,
 	struct why *why) MUST_CHECK;
 enum err space_tree(struct git *g, char ret[72], struct why *why) MUST_CHECK; /* of its index */
 enum err space_base_keep(struct space *s, struct why *why) MUST_CHECK;

@@ -64,7 +64,7 @@ static enum err sort_out(struct space *s, const struct buf *names, struct buf *a
 		       OK;
 }
 
-static enum err put_changes(
+enum err space_put_changes(
 	struct space *s, struct git *g, const struct buf *names, struct why *why)
 {
 	own_buf add = { .max = GIT_OUT_MAX };
@@ -117,7 +117,7 @@ enum err space_base_make(
 	if (!e && names.failed)
 		e = fail(why, ERR_too_large, "too many files have changed");
 	if (!e)
-		e = put_changes(s, &g, &names, why);
+		e = space_put_changes(s, &g, &names, why);
 	return e ? e : space_tree(&g, tree, why);
 }
 

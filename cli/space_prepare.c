@@ -59,9 +59,11 @@ static enum err expect(
 	struct sending *x, const char *path, const struct plan_file *was, struct why *why)
 {
 	struct tree_expect m = { .path = path };
+	const struct plan_file *seen = plan_find(&x->s.seen, path);
 
 	if (x->p->force)
 		return OK;
+	was = seen ? seen : was;
 	if (was) {
 		m.has_mtime_ns = true;
 		m.mtime_ns = was->mtime_ns;
@@ -378,6 +380,9 @@ static enum err remember(struct sending *x, struct why *why)
 		e = space_path(s, "refs", path, why);
 	if (!e)
 		e = file_replace(path, 0600, &x->gg.refs, why);
+	if (!e)
+		e = space_path(s, "seen", path, why);
+	(void)unlink(path);
 	if (!e)
 		e = space_base_keep(s, why);
 	return e ? e : space_save(s, why);

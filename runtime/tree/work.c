@@ -195,6 +195,13 @@ static bool way_goes(const struct tree_work *w, const char *path)
 	return false;
 }
 
+/* An expectation whose path is removed next. */
+static bool goes(const struct tree_work *w, const struct note *n)
+{
+	return n + 1 < w->notes + w->notes_n && n[1].drop &&
+	       str_eq(path_of(w, n), path_of(w, n + 1));
+}
+
 static enum err check_note(const struct tree_work *w, const struct note *n, struct why *why)
 {
 	const char *path = path_of(w, n);
@@ -206,6 +213,8 @@ static enum err check_note(const struct tree_work *w, const struct note *n, stru
 	if (dir < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
 			return fail_errno(why, "cannot look at %.200s", path);
+		if (goes(w, n))
+			return OK; /* both sides removed it */
 		if (n->has_mtime || (errno != ENOENT && !way_goes(w, path)))
 			return changed(path, why);
 		return OK;
