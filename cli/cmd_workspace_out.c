@@ -26,8 +26,8 @@ static enum err nothing_there(struct out *o, struct why *why)
 	return fail_hint(why, "`banger workspace prepare %s PATH` does it", o->s.name);
 }
 
-/* Everything that the guest changed, as objects. */
-static enum err look(struct out *o, const char *vm, struct why *why)
+/* What the guest changed, as objects. */
+static enum err look(struct out *o, const char *vm, bool commits, struct why *why)
 {
 	enum err e = space_open(&o->s, o->c, &o->interrupts, vm, why);
 
@@ -41,9 +41,9 @@ static enum err look(struct out *o, const char *vm, struct why *why)
 	e = space_repo(&o->s, o->s.record.source, true, why);
 	if (!e)
 		e = look_files(&o->k, why);
-	if (!e)
+	if (!e && commits)
 		e = look_commits(&o->k, why);
-	if (!e)
+	if (!e && commits)
 		e = look_count(&o->k, &o->commits, why);
 	space_step(&o->s, "read", e ? stage_state_failed : stage_state_done);
 	op_close(&o->s.op);
@@ -172,6 +172,15 @@ static enum err print_diff(struct out *o, struct why *why)
 	return OK;
 }
 
+/* Files can be told of also when the history is broken. */
+static void take_commits(struct out *o)
+{
+	struct why why;
+
+	if (look_commits(&o->k, &why) || look_count(&o->k, &o->commits, &why))
+		note(o->c, "the guest's commits cannot be told: %s", why.text);
+}
+
 static int diff(struct cli *c)
 {
 	struct out o;
@@ -181,7 +190,9 @@ static int diff(struct cli *c)
 
 	if (code)
 		return code;
-	e = look(&o, c->args[0], &why);
+	e = look(&o, c->args[0], false, &why);
+	if (!e)
+		take_commits(&o);
 	if (!e)
 		e = c->json ? print_json(&o, &why) : print_diff(&o, &why);
 	return done(&o, e, &why);
@@ -306,7 +317,7 @@ static int export(struct cli *c)
 	code = begin(&o, c, &why);
 	if (code)
 		return code;
-	e = look(&o, c->args[0], &why);
+	e = look(&o, c->args[0], flag_on(c, "branch"), &why);
 	if (!e)
 		e = export_it(&o, &why);
 	return done(&o, e, &why);

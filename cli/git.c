@@ -224,21 +224,20 @@ static enum err collect(struct git *g, struct running *r, struct buf *out, struc
 	return finish_git(g, r, why);
 }
 
-/* The last line that it said, without its own "fatal: ". */
+/* The first line that tells of an error, else the last, without git's own word for it. */
 static void told(struct running *r, char ret[SAID_BYTES])
 {
-	off_t size = lseek(r->said, 0, SEEK_END), from = MAX(size - (SAID_BYTES - 1), 0);
-	ssize_t n = pread(r->said, ret, SAID_BYTES - 1, from);
-	char *line;
+	char said[SAID_BYTES * 4], *line, *rest = said, *best = said;
+	ssize_t n = pread(r->said, said, sizeof(said) - 1, 0);
+	bool found = false;
 
-	ret[MAX(n, 0)] = '\0';
-	for (n--; n >= 0 && ret[n] == '\n'; n--)
-		ret[n] = '\0';
-	line = strrchr(ret, '\n');
-	line = line ? line + 1 : ret;
-	if (strncmp(line, "fatal: ", 7) == 0)
-		line += 7;
-	memmove(ret, line, strlen(line) + 1);
+	said[MAX(n, 0)] = '\0';
+	while (!found && (line = strsep(&rest, "\n")) != NULL) {
+		found = strncmp(line, "fatal: ", 7) == 0 || strncmp(line, "error: ", 7) == 0;
+		if (line[0])
+			best = line;
+	}
+	str_copy(ret, SAID_BYTES, found ? best + 7 : best);
 }
 
 static enum err refused(const char *verb, struct running *r, struct why *why)

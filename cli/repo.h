@@ -20,7 +20,7 @@ struct repo {
 	char excludes[GIT_PATH_BYTES]; /* the user's own list of ignored files; "": none */
 	struct buf settings; /* lines of configuration that matter for what files are */
 	struct buf tracking; /* which branch follows which, and where remotes are; without passwords */
-	bool sha256;
+	bool sha256, partial; /* partial: objects may be missing, and are not fetched */
 };
 
 /* The repository that path lies in. Touches nothing. */

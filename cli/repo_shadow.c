@@ -96,11 +96,9 @@ static enum err take_setting(struct repo *r, char *pair, struct why *why)
 		*value++ = '\0';
 	if (value)
 		take_tracking(r, pair, value);
-	if (str_eq(pair, "extensions.partialclone")) {
-		fail(why, ERR_unsupported,
-			"the repository is a partial clone: objects are missing");
-		return fail_hint(why, "`git fetch --refetch --no-filter origin` fetches them");
-	}
+	if (str_eq(pair, "extensions.partialclone") ||
+		(strncmp(pair, "remote.", 7) == 0 && strstr(pair, ".promisor")))
+		r->partial = true;
 	if (str_eq(pair, "extensions.refstorage") && value && !str_eq(value, "files"))
 		return fail(why, ERR_unsupported, "the repository keeps its refs in %.40s", value);
 	for (size_t i = 0; i < COUNT(wanted); i++)
@@ -327,7 +325,7 @@ enum err repo_shadow(
 	enum err e = mkdir(dir, 0755) < 0 ? fail_errno(why, "cannot make %.200s", dir) : OK;
 
 	r->settings.n = r->tracking.n = 0;
-	r->sha256 = false;
+	r->sha256 = r->partial = false;
 	if (!e)
 		e = take_settings(r, g, dir, r->common, "config", why);
 	if (!e)

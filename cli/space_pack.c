@@ -263,9 +263,12 @@ static enum err write_pack(struct space *s, struct guest_git *gg, bool fresh, st
 			GIT_ARGS("pack-objects", "--revs", "--delta-base-offset", "--non-empty",
 				"-q", path),
 			buf_bytes(&wants), NULL, why);
-	if (e && !s->interrupts->first)
-		fail_hint(why, "`git fsck` tells whether objects are missing");
-	return e;
+	if (!e || s->interrupts->first)
+		return e;
+	if (!s->repo.partial)
+		return fail_hint(why, "`git fsck` tells whether objects are missing");
+	fail(why, ERR_unsupported, "the repository is a partial clone, and lacks objects");
+	return fail_hint(why, "`git fetch --refetch --no-filter` makes it whole");
 }
 
 /* Refs as text, compared with those that were sent. */
