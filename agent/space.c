@@ -31,6 +31,9 @@ static enum err find_place(
 					     str_eq(who.home, "/") ? "" : who.home, dest);
 	if (!ret->path)
 		return fail(why, ERR_no_memory, "no memory for a path");
+	ret->user = arena_fmt(&s->arena, "%u:%u", (unsigned)who.uid, (unsigned)who.gid);
+	if (!ret->user)
+		return fail(why, ERR_no_memory, "no memory for a user");
 	e = type_ok(&type_abs_path, "dest", ret->path, why);
 	if (e)
 		return e;

@@ -9,6 +9,7 @@
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/space.h"
+#include "cli/sync.h"
 
 static const struct flag flags[] = {
 	CREATE_FLAGS,
@@ -40,6 +41,7 @@ struct run {
 	struct create create;
 	struct session session;
 	struct prepare space;
+	struct sync sync;
 	uint64_t began;
 	bool rm, detach;
 };
@@ -93,19 +95,21 @@ static enum err look_at_path(struct run *r, struct why *why)
 	return e;
 }
 
-/* The machine is ready: the repository goes into it, and the program runs there. */
-static int put_repository(struct run *r)
+/* The machine is ready: files and repository go into it, and the program runs there. */
+static int put_files(struct run *r)
 {
 	struct why why;
+	enum err e = sync_send(&r->sync, r->c, &r->interrupts, r->create.begun.vm, &why);
 
+	r->space.vm = r->create.begun.vm;
+	if (!e && r->c->args_n > 0)
+		e = space_prepare(&r->space, &why);
+	if (e && r->interrupts.first)
+		return EXIT_SIGNAL + r->interrupts.first;
+	if (e)
+		return report(r->c, &why);
 	if (r->c->args_n == 0)
 		return EXIT_DONE;
-	r->space.vm = r->create.begun.vm;
-	if (space_prepare(&r->space, &why)) {
-		if (r->interrupts.first)
-			return EXIT_SIGNAL + r->interrupts.first;
-		return report(r->c, &why);
-	}
 	if (!r->session.exec.cwd)
 		r->session.exec.cwd = r->space.where;
 	return EXIT_DONE;
@@ -177,7 +181,7 @@ static int run(struct cli *c)
 
 	if (prepare(&r, &why))
 		return report_usage(c, &why);
-	if (look_at_path(&r, &why))
+	if (look_at_path(&r, &why) || sync_open(&r.sync, c, &why))
 		return report(c, &why);
 	c->silent_version = c->has_tail && !c->err_live && !c->progress;
 	if (link_open(c, &why))
@@ -192,7 +196,7 @@ static int run(struct cli *c)
 	if (code && r.rm && r.create.op.done && r.create.op.state == op_state_done)
 		delete(&r); /* it was ready before it could be cancelled */
 	if (!code) {
-		code = put_repository(&r);
+		code = put_files(&r);
 		if (code && (r.rm || r.interrupts.first))
 			delete(&r);
 		else if (code)
@@ -200,6 +204,7 @@ static int run(struct cli *c)
 	}
 	if (!code)
 		code = r.detach ? print_ready(&r) : enter(&r);
+	sync_close(&r.sync);
 	interrupts_stop(&r.interrupts);
 	return code;
 }

@@ -55,7 +55,7 @@ static const char *const names[] = {
 	".terraformrc",
 	"terraform.rc",
 	"*.tfstate",
-	"*.tfstate.*",
+	"*.tfstate.backup",
 	"*.tfvars",
 	"kubeconfig",
 	"*.kubeconfig",

@@ -71,6 +71,9 @@ enum err space_base_keep(struct space *s, struct why *why) MUST_CHECK;
 enum err space_send(struct space *s, const char *path, bool fresh, struct plan *sent,
 	const struct tree_choice *v, size_t n, int top, struct buf *head,
 	struct why *why) MUST_CHECK;
+/* One file that is open, under the name that the place tells. Takes over *fd. */
+enum err space_put_file(struct cli *c, struct interrupts *i, const char *vm,
+	const struct space_place *place, int *fd, struct why *why) MUST_CHECK;
 /* What is there now. */
 enum err space_survey(struct space *s, const char *path, struct plan *ret,
 	struct why *why) MUST_CHECK;

@@ -47,28 +47,6 @@ struct apply {
 	unsigned refused_n;
 };
 
-bool link_stays(const char *path, const char *text)
-{
-	int depth = 0;
-
-	if (text[0] == '/' || !text[0])
-		return false;
-	for (const char *p = path; (p = strchr(p, '/')) != NULL; p++)
-		depth++;
-	while (*text) {
-		size_t n = strcspn(text, "/");
-
-		if (n == 2 && text[0] == '.' && text[1] == '.')
-			depth--;
-		else if (n > 0 && !(n == 1 && text[0] == '.'))
-			depth++;
-		if (depth < 0)
-			return false;
-		text += n + (text[n] == '/');
-	}
-	return true;
-}
-
 /* :MODE MODE OBJECT OBJECT STATUS */
 static const char *item_word(const char *item, unsigned n)
 {

@@ -14,7 +14,4 @@ enum err space_branch(struct look *k, bool force, char branch[128], char ret_com
 /* Into the working tree; all of it or nothing. */
 enum err space_apply(struct look *k, uint64_t *ret_files, struct why *why) MUST_CHECK;
 
-/* Whether a link's text stays beneath the directory that `path` is relative to. */
-bool link_stays(const char *path, const char *text);
-
 #endif

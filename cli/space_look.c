@@ -10,7 +10,6 @@
  */
 #include "cli/space_look.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,36 +34,6 @@ void look_done(struct look *k)
 	buf_done(&k->removed);
 	buf_done(&k->modules);
 	fd_done(&k->dir);
-}
-
-/* A component that means .git on some file system, or is no name of git's. */
-static bool bad_name(const char *p, size_t n)
-{
-	char low[16];
-	size_t m = 0;
-
-	if (n == 0 || (n <= 2 && p[0] == '.' && (n == 1 || p[1] == '.')))
-		return true;
-	/* what HFS+ ignores, what NTFS cuts off: none of it is needed to say no */
-	for (size_t i = 0; i < n && m < sizeof(low) - 1; i++)
-		if ((unsigned char)p[i] < 0x80)
-			low[m++] = (char)tolower((unsigned char)p[i]);
-	low[m] = '\0';
-	return strncmp(low, ".git", 4) == 0 && (!low[4] || strchr(". :", low[4])) ?
-		       true :
-		       strncmp(low, "git~", 4) == 0;
-}
-
-bool look_path_ok(const char *path)
-{
-	while (*path) {
-		size_t n = strcspn(path, "/");
-
-		if (bad_name(path, n))
-			return false;
-		path += n + (path[n] == '/');
-	}
-	return true;
 }
 
 static enum err add_name(struct buf *b, const char *path, struct why *why)

@@ -5,6 +5,7 @@
 #define CLI_SPACE_LOOK_H
 
 #include "cli/space.h"
+#include "cli/space_paths.h"
 
 struct look {
 	struct space *s;
@@ -24,8 +25,5 @@ void look_done(struct look *k);
 enum err look_files(struct look *k, struct why *why) MUST_CHECK;
 enum err look_commits(struct look *k, struct why *why) MUST_CHECK; /* after look_files */
 enum err look_count(struct look *k, uint64_t *ret, struct why *why) MUST_CHECK;
-
-/* Whether a name of the guest's may become a file here. */
-bool look_path_ok(const char *path);
 
 #endif

@@ -89,7 +89,19 @@ static void hang_up(struct flow *f)
 	f->s->op.bytes = NULL;
 }
 
-static enum err pour(struct flow *f, struct tree_picker *picker, struct why *why)
+typedef enum err more_fn(void *of, uint8_t *to, size_t size, size_t *ret_n, struct why *why);
+
+static enum err more_picked(void *of, uint8_t *to, size_t size, size_t *ret_n, struct why *why)
+{
+	return tree_pick(of, to, size, ret_n, why);
+}
+
+static enum err more_sent(void *of, uint8_t *to, size_t size, size_t *ret_n, struct why *why)
+{
+	return tree_send(of, to, size, ret_n, why);
+}
+
+static enum err pour(struct flow *f, more_fn *more, void *of, struct why *why)
 {
 	uint8_t chunk[CHUNK_BYTES];
 	bool all = false;
@@ -100,7 +112,7 @@ static enum err pour(struct flow *f, struct tree_picker *picker, struct why *why
 		size_t room = stream_room(&f->stream);
 
 		if (!all && room > 0) {
-			e = tree_pick(picker, chunk, room, &n, why);
+			e = more(of, chunk, room, &n, why);
 			if (e)
 				return e;
 			all = n == 0;
@@ -140,13 +152,37 @@ enum err space_send(struct space *s, const char *path, bool fresh, struct plan *
 	e = begin(&f, LETTER_space_put, &body, why);
 	if (!e) {
 		s->op.bytes = &f.stream.in.sent;
-		e = pour(&f, picker, why);
+		e = pour(&f, more_picked, picker, why);
 	}
 	hang_up(&f);
 	tree_picker_free(picker);
 	if (!e && t.why.code)
 		*why = t.why;
 	return e ? e : t.why.code;
+}
+
+enum err space_put_file(struct cli *c, struct interrupts *i, const char *vm,
+	const struct space_place *place, int *fd, struct why *why)
+{
+	struct vm_put body = { .vm = vm,
+		.path = place->path,
+		.user = place->user,
+		.has_parents = true,
+		.parents = true };
+	struct space s = { .c = c, .interrupts = i };
+	struct flow f = { .s = &s };
+	struct tree_sender *sender = NULL;
+	enum err e = tree_sender_new(*fd, NULL, &sender, why);
+
+	if (e)
+		return e;
+	*fd = -1;
+	e = begin(&f, LETTER_vm_put, &body, why);
+	if (!e)
+		e = pour(&f, more_sent, sender, why);
+	hang_up(&f);
+	tree_sender_free(sender);
+	return e;
 }
 
 static enum err drain(struct flow *f, enum letter_id letter, const void *body, struct why *why)

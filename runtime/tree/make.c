@@ -42,6 +42,11 @@ struct tree_maker {
 	int file; /* being written, or -1 */
 	struct tree_entry meta; /* of that file */
 	char name[AT_NAME_BYTES], temp[AT_NAME_BYTES]; /* "" when there is no temporary */
+	uint64_t end; /* of what that file's letters have written */
+	bool direct; /* it has its name already, and its mode */
+	mode_t mask; /* the process's umask */
+	uid_t uid; /* whose are files that we make */
+	gid_t gid;
 	struct table made;
 	bool begun, complete;
 };
@@ -92,6 +97,10 @@ enum err tree_maker_new(struct tree_spot *spot, const struct tree_rules *rules,
 	m->spot = *spot;
 	spot->dir = -1;
 	m->rules = *rules;
+	m->mask = umask(0);
+	umask(m->mask);
+	m->uid = geteuid();
+	m->gid = getegid();
 	m->file = -1;
 	tree_frames_init(&m->frames);
 	arena_init(&m->arena, 64 * KiB);
@@ -228,6 +237,21 @@ static enum err remember(struct tree_maker *m, const struct stat *st, struct why
 	return fail(why, ERR_no_memory, "no memory to remember a file with links");
 }
 
+/* A file under its own name: what it has already is not set once more. Each call counts here. */
+static enum err finish_direct(struct tree_maker *m, int fd, struct why *why)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, time_of(m->meta.mtime_ns) };
+	mode_t mode = (mode_t)m->meta.mode & 0777;
+	bool other = m->rules.own == TREE_OWN_GIVEN &&
+		     (m->rules.uid != m->uid || m->rules.gid != m->gid);
+
+	if ((m->end < m->meta.size && ftruncate(fd, (off_t)m->meta.size) < 0) ||
+		(other && fchown(fd, m->rules.uid, m->rules.gid) < 0) ||
+		((mode & m->mask) && fchmod(fd, mode) < 0) || futimens(fd, times) < 0)
+		return fail_errno(why, "cannot finish %.200s", m->name);
+	return OK;
+}
+
 /* The file that is being written, if any, is whole now. */
 static enum err finish_file(struct tree_maker *m, struct why *why)
 {
@@ -238,6 +262,8 @@ static enum err finish_file(struct tree_maker *m, struct why *why)
 
 	if (fd < 0)
 		return OK;
+	if (m->direct)
+		return finish_direct(m, fd, why);
 	if (ftruncate(fd, (off_t)m->meta.size) < 0 || !set_meta(m, fd, "", &m->meta) ||
 		fstat(fd, &st) < 0)
 		return fail_errno(why, "cannot finish %.200s", m->name);
@@ -252,9 +278,20 @@ static enum err finish_file(struct tree_maker *m, struct why *why)
 static enum err make_file(struct tree_maker *m, int dir, const char *name,
 	const struct tree_entry *e, struct why *why)
 {
-	if (!new_temp(m))
+	mode_t mode = (mode_t)e->mode & 0777;
+
+	m->end = 0;
+	m->direct = m->rules.whole && m->depth > 0 && m->levels[m->depth - 1].fresh &&
+		    m->rules.own != TREE_OWN_SENT && !m->rules.special &&
+		    !(e->has_linked && e->linked);
+	if (!m->direct && !new_temp(m))
 		return fail_errno(why, "cannot make %.200s", name);
-	m->file = openat(dir, m->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (m->direct)
+		m->file = openat(
+			dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	else
+		m->file = openat(
+			dir, m->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (m->file < 0) {
 		int err = errno;
 
@@ -447,6 +484,7 @@ static enum err on_data(struct tree_maker *m, const struct tree_data *d, struct 
 			return fail_errno(why, "cannot write %.200s", m->name);
 		done += n > 0 ? (size_t)n : 0;
 	}
+	m->end = MAX(m->end, d->offset + d->data.n);
 	return OK;
 }
 

@@ -17,7 +17,7 @@ int tree_path_order(const char *a, const char *b);
 /* One entry to be sent. */
 struct tree_choice {
 	const char *path; /* what it is called in the letters */
-	const char *at; /* where it is, beneath dir */
+	const char *at; /* where it is, beneath dir; path ends with it */
 	int dir;
 };
 

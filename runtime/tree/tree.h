@@ -58,6 +58,11 @@ struct tree_rules {
 	uid_t uid;
 	gid_t gid;
 	bool special; /* keep set-user-id, set-group-id and sticky bits */
+	/*
+	 * In directories that are new, files get their names at once: for who removes all of it when
+	 * it does not come whole.
+	 */
+	bool whole;
 	/* Gets tree.expect and tree.drop, by letter; NULL: such letters are refused. */
 	enum err (*other)(void *ctx, int letter, const void *body, struct why *why);
 	void *other_ctx;

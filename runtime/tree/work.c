@@ -135,6 +135,7 @@ enum err tree_work_new(int parent, const char *name, bool fresh, const struct tr
 	memcpy(w->name, name, strlen(name) + 1);
 	w->dest = -1;
 	buf_init(&w->paths, PATHS_BYTES_MAX);
+	own.whole = true;
 	own.other = on_other;
 	own.other_ctx = w;
 	w->parent = fcntl(parent, F_DUPFD_CLOEXEC, 3);
@@ -252,6 +253,66 @@ static enum err drop(const struct tree_work *w, const char *path, struct why *wh
 	return OK;
 }
 
+/* Whether the path itself, or one that it lies in, is removed before anything is moved. */
+static bool is_dropped(const struct tree_work *w, const char *path)
+{
+	for (size_t i = 0; i < w->notes_n; i++) {
+		const char *gone = path_of(w, &w->notes[i]);
+		size_t n = strlen(gone);
+
+		if (w->notes[i].drop && strncmp(path, gone, n) == 0 && (path[n] == '/' || !path[n]))
+			return true;
+	}
+	return false;
+}
+
+static enum err check_moves(const struct tree_work *w, int from, int to, const char *path,
+	unsigned depth, struct why *why);
+
+/* A file takes the place of a file, a directory that of a directory; else it is known to go. */
+static enum err check_move(const struct tree_work *w, int from, int to, const char *above,
+	const char *name, unsigned depth, struct why *why)
+{
+	char path[AT_PATH_BYTES];
+	struct stat a, b;
+	own_fd x = -1;
+	own_fd y = -1;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s%s%s", above, above[0] ? "/" : "", name) >=
+		sizeof(path))
+		return fail(why, ERR_too_large, "a path of the tree is too long");
+	if (fstatat(from, name, &a, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_errno(why, "cannot look at %.200s", path);
+	if (fstatat(to, name, &b, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? OK : fail_errno(why, "cannot look at %.200s", path);
+	if (S_ISDIR(a.st_mode) != S_ISDIR(b.st_mode))
+		return is_dropped(w, path) ? OK : changed(path, why);
+	if (!S_ISDIR(a.st_mode))
+		return OK;
+	x = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	y = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (x < 0 || y < 0)
+		return fail_errno(why, "cannot enter %.200s", path);
+	return check_moves(w, x, y, path, depth + 1, why);
+}
+
+static enum err check_moves(const struct tree_work *w, int from, int to, const char *path,
+	unsigned depth, struct why *why)
+{
+	int fd = depth < DEPTH_MAX ? fcntl(from, F_DUPFD_CLOEXEC, 3) : -1;
+	own_dir d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	enum err err = OK;
+
+	if (!d)
+		return fail(why, ERR_too_large, "cannot list a directory of the tree");
+	while (!err && (e = readdir(d)) != NULL)
+		if (!str_eq(e->d_name, ".") && !str_eq(e->d_name, ".."))
+			err = check_move(w, from, to, path, e->d_name, depth, why);
+	rewinddir(d); /* the place in it is shared with `from` */
+	return err;
+}
+
 static enum err move_all(int from, int to, unsigned depth, struct why *why);
 
 static enum err move(int from, int to, const char *name, unsigned depth, struct why *why)
@@ -303,6 +364,8 @@ static enum err change(struct tree_work *w, struct why *why)
 	for (size_t i = 0; !e && i < w->notes_n; i++)
 		if (!w->notes[i].drop)
 			e = check_note(w, &w->notes[i], why);
+	if (!e)
+		e = check_moves(w, top, w->dest, "", 0, why);
 	for (size_t i = 0; !e && i < w->notes_n; i++)
 		if (w->notes[i].drop)
 			e = drop(w, path_of(w, &w->notes[i]), why);
