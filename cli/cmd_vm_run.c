@@ -220,8 +220,9 @@ const struct command cmd_vm_run = {
 	.more = "Boots a fresh machine and runs CMD in it; without CMD, a login shell. Input, "
 		"output, signals and\nwindow size pass through unchanged, and the exit code is the "
 		"program's (128+n for a signal;\n125 when banger itself failed). The machine stays "
-		"unless --rm is given. Ctrl-C before the\nprogram starts undoes everything. PATH is a git "
-		"repository: it goes into the machine as `banger\nworkspace prepare` puts it there, and "
+		"unless --rm is given. Ctrl-C before the\nprogram starts undoes everything. PATH "
+		"is a git repository: it goes into the machine as `banger\nworkspace prepare` puts "
+		"it there, and "
 		"the program starts in it.",
 	.example = "banger vm run --rm -- uname -a\n"
 		   "banger vm run --rm ./repo -- make test\n"

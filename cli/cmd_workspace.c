@@ -9,8 +9,7 @@ static const struct flag prepare_flags[] = {
 	{ .name = "dest",
 		.type = &type_path,
 		.value = "DIR",
-		.doc = "the guest's directory, in the user's home unless it begins with /; repo when "
-		       "absent" },
+		.doc = "the guest's directory, beneath the user's home; repo when absent" },
 	{ .name = "clean", .doc = "HEAD alone: without what is not committed" },
 	{ .name = "dry-run", .letter = 'n', .doc = "only say what would be sent" },
 	{ .name = "force", .doc = "also over what was changed in the guest" },
@@ -72,9 +71,11 @@ const struct command cmd_workspace_prepare = {
 	.flags = prepare_flags,
 	.doc = "put a git repository into a machine, or what has changed of it",
 	.more = "Sends history, index and working tree as they are: commits, staged and unstaged "
-		"changes, and\nuntracked files that are neither ignored, nor matched by .bangerignore, "
+		"changes, and\nuntracked files that are neither ignored, nor matched by "
+		".bangerignore, "
 		"nor look like secrets\n(.env*, keys, credentials); those that go are shown first. "
-		"Nothing of the repository is run\nhere, and the guest needs no git. A second prepare "
+		"Nothing of the repository is run\nhere, and the guest needs no git. A second "
+		"prepare "
 		"sends what differs, and is refused where\nthe guest changed the same files.",
 	.example = "banger workspace prepare web\n"
 		   "banger workspace prepare web ~/src/site --dest /srv/site\n"

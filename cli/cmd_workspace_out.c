@@ -206,7 +206,8 @@ const struct command cmd_workspace_diff = {
 	.offer = OFFER_VMS,
 	.flags = diff_flags,
 	.doc = "show what a machine changed in its repository since it was prepared",
-	.more = "Committed or not; files that the repository ignores are left out. The guest needs no "
+	.more = "Committed or not; files that the repository ignores are left out. The guest "
+		"needs no "
 		"git.",
 	.example = "banger workspace diff web\nbanger workspace diff --stat web",
 	.run = diff,
@@ -331,10 +332,12 @@ const struct command cmd_workspace_export = {
 	.offer = OFFER_VMS,
 	.flags = export_flags,
 	.doc = "bring back what a machine changed in its repository",
-	.more = "As a patch against what was prepared; as the branch banger/VM, which has the guest's "
+	.more = "As a patch against what was prepared; as the branch banger/VM, which has the "
+		"guest's "
 		"commits and\none more for what it did not commit; or applied to the working tree: "
 		"files changed on both sides\nare merged, and nothing at all is written where that "
-		"would touch work that is in no commit.\nWhat comes back is checked; nothing of it is "
+		"would touch work that is in no commit.\nWhat comes back is checked; nothing of "
+		"it is "
 		"run.",
 	.example = "banger workspace export web > work.patch\n"
 		   "banger workspace export --branch web\n"

@@ -1,10 +1,10 @@
 /*
  * cli/git.h - the host's git, run so that nothing of the repository is run by it.
  *
- * A repository is data that somebody else wrote. git is never pointed at it: it works on a directory
- * of ours (HEAD, refs and index are copies, the configuration is written by us, there are no hooks),
- * and reads only the repository's objects and its files. So no configuration, hook, filter, alias,
- * credential helper or remote of the repository is ever seen by git.
+ * A repository is data that somebody else wrote. git is never pointed at it: it works on a
+ * directory of ours (HEAD, refs and index are copies, the configuration is written by us, there
+ * are no hooks), and reads only the repository's objects and its files. So no configuration,
+ * hook, filter, alias, credential helper or remote of the repository is ever seen by git.
  */
 #ifndef CLI_GIT_H
 #define CLI_GIT_H
@@ -16,7 +16,7 @@ enum { GIT_PATH_BYTES = 4096, GIT_OUT_MAX = 512 * 1048576 };
 
 struct git {
 	struct cli *c;
-	struct interrupts *interrupts; /* a signal ends the child, and fails the call; may be NULL */
+	struct interrupts *interrupts; /* a signal ends the child; may be NULL */
 	char program[GIT_PATH_BYTES];
 	char dir[GIT_PATH_BYTES]; /* GIT_DIR: ours */
 	char work[GIT_PATH_BYTES]; /* GIT_WORK_TREE; "": none */

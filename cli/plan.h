@@ -22,7 +22,7 @@ struct plan {
 	size_t n, cap;
 	struct arena mem; /* paths */
 	uint64_t bytes; /* of the files that are there */
-	const char **untracked, **withheld, **modules; /* paths, for telling; modules are not sent */
+	const char **untracked, **withheld, **modules; /* for telling; modules stay */
 	uint32_t untracked_n, withheld_n, modules_n;
 };
 

@@ -2,9 +2,9 @@
  * repo.c - finds a repository: its working tree, its own git directory, the one that it shares.
  *
  * A `.git` that is a file leads somewhere else, and a hostile one to a repository that is none of
- * its business, whose history would then go into a guest. So the place that it leads to must know of
- * it: a worktree's by its `gitdir` file, a submodule's by core.worktree. For the same reason objects
- * are not read through links, nor from another object directory unless the user says so.
+ * its business, whose history would then go into a guest. So the place that it leads to must know
+ * of it: a worktree's by its `gitdir` file, a submodule's by core.worktree. For the same reason
+ * objects are not read through links, nor from another object directory unless the user says so.
  */
 #include "cli/repo.h"
 

@@ -1,8 +1,8 @@
 /*
  * cli/repo.h - a git repository of the user's, found and read as data.
  *
- * Its files are opened without following links, and are never more than copied; what is made of them
- * is a directory of ours for git to work on (cli/git.h).
+ * Its files are opened without following links, and are never more than copied; what is made of
+ * them is a directory of ours for git to work on (cli/git.h).
  */
 #ifndef CLI_REPO_H
 #define CLI_REPO_H
@@ -19,7 +19,7 @@ struct repo {
 	uint64_t index_size;
 	char excludes[GIT_PATH_BYTES]; /* the user's own list of ignored files; "": none */
 	struct buf settings; /* lines of configuration that matter for what files are */
-	struct buf tracking; /* which branch follows which, and where remotes are; without passwords */
+	struct buf tracking; /* which branch follows which; URLs without passwords */
 	bool sha256, partial; /* partial: objects may be missing, and are not fetched */
 };
 

@@ -1,9 +1,9 @@
 /*
  * repo_shadow.c - the directory that git is pointed at in place of a repository.
  *
- * What a repository says of itself is copied: HEAD, refs, index, the list of shallow commits, its own
- * ignored files and attributes. Its configuration is read by git as a file of keys and values, not as
- * a configuration, and the few keys that say what files are go into one of ours.
+ * What a repository says of itself is copied: HEAD, refs, index, the list of shallow commits, its
+ * own ignored files and attributes. Its configuration is read by git as a file of keys and
+ * values, not as a configuration, and the few keys that say what files are go into one of ours.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ static void quote(struct buf *b, const char *s, size_t n)
 	buf_str(b, "\"");
 }
 
-/* branch.NAME.merge and the like, for the guest's git to tell of; a URL goes without its password. */
+/* branch.NAME.merge and the like, for the guest's git to tell of; a URL without its password. */
 static void take_tracking(struct repo *r, const char *key, const char *value)
 {
 	static const char *const known[] = { "branch.", ".remote", "branch.", ".merge", "remote.",

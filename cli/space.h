@@ -2,7 +2,8 @@
  * cli/space.h - workspaces (rows E1, E2): a repository of this host in a guest, and back.
  *
  * What was prepared is remembered beside the machine's files, so it goes with the machine: the
- * record, the list of what was sent, an index and a tree object of it. All that git makes lies there.
+ * record, the list of what was sent, an index and a tree object of it. All that git makes lies
+ * there.
  */
 #ifndef CLI_SPACE_H
 #define CLI_SPACE_H
@@ -28,7 +29,7 @@ struct space {
 	uint64_t step_began;
 };
 
-/* Finds the machine and what is known of its workspace; nobody else works on it until space_close. */
+/* Finds the machine, and what is known of its workspace: nobody else's until space_close. */
 enum err space_open(struct space *s, struct cli *c, struct interrupts *i, const char *vm,
 	struct why *why) MUST_CHECK;
 void space_close(struct space *s); /* fine after a failed space_open */

@@ -1,10 +1,10 @@
 /*
  * space_apply.c - the guest's changes, three ways, into the user's working tree.
  *
- * Three trees are compared: what was sent, what the guest has, and what lies here now. A file that is
- * here as it was sent becomes the guest's. One that was changed and committed here since is merged.
- * One with changes of its own that are in no commit is never touched: then, as with a merge that does
- * not come out even, nothing is written at all. Index and HEAD stay as they are.
+ * Three trees are compared: what was sent, what the guest has, and what lies here now. A file
+ * that is here as it was sent becomes the guest's. One that was changed and committed here since
+ * is merged. One with changes of its own that are in no commit is never touched: then, as with a
+ * merge that does not come out even, nothing is written at all. Index and HEAD stay as they are.
  */
 #include "cli/space_apply.h"
 

@@ -1,8 +1,8 @@
 /*
  * space_base.c - what is sent, as a tree object: that is what the guest's changes are told against.
  *
- * New objects go to a store beside the machine's files, never to the repository. Filters do not run:
- * a file is what lies in the working tree, but for line ends, which git does by itself.
+ * New objects go to a store beside the machine's files, never to the repository. Filters do not
+ * run: a file is what lies in the working tree, but for line ends, which git does by itself.
  */
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,9 +1,10 @@
 /*
  * space_prepare.c - puts a repository into a guest, or into one that has it what has changed since.
  *
- * All is decided and packed before the first byte is sent, and takes effect in the guest at once: so
- * whatever stops us half-way, the guest has the repository as it was, or does not have it. A change
- * of the guest's own is never written over: each file is sent with what it must look like there.
+ * All is decided and packed before the first byte is sent, and takes effect in the guest at once:
+ * so whatever stops us half-way, the guest has the repository as it was, or does not have it. A
+ * change of the guest's own is never written over: each file is sent with what it must look like
+ * there.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -276,6 +277,32 @@ static enum err find_place(struct sending *x, struct why *why)
 	return fail_hint(why, "--dest names another directory");
 }
 
+/* By force what the guest changed of what it was sent is sent again, refs and index in any case. */
+static enum err doubt_base(struct sending *x, struct why *why)
+{
+	struct space *s = &x->s;
+	char refs[GIT_PATH_BYTES];
+	struct plan now;
+	enum err e = OK;
+
+	if (!x->p->force || x->fresh)
+		return OK;
+	plan_init(&now);
+	s->record.index_ns = INT64_MIN;
+	if (!space_path(s, "refs", refs, NULL))
+		(void)unlink(refs);
+	e = space_survey(s, x->p->where, &now, why);
+	for (size_t i = 0; !e && i < s->base.n; i++) {
+		struct plan_file *was = &s->base.v[i];
+		const struct plan_file *f = plan_find(&now, was->path);
+
+		if (was->kind != tree_kind_dir && (!f || !plan_same(f, was)))
+			was->mtime_ns = INT64_MIN;
+	}
+	plan_done(&now);
+	return e;
+}
+
 static enum err decide(struct sending *x, struct why *why)
 {
 	struct space *s = &x->s;
@@ -285,6 +312,8 @@ static enum err decide(struct sending *x, struct why *why)
 	e = space_repo(s, x->p->path, x->p->alternates, why);
 	if (!e)
 		e = find_place(x, why);
+	if (!e)
+		e = doubt_base(x, why);
 	if (!e && x->p->clean)
 		e = take_head(x, why);
 	if (!e)

@@ -1,8 +1,9 @@
 /*
  * pick.c - sends chosen entries of a directory, with the directories above them.
  *
- * Each is opened by its path in one call that crosses no link, so what was a file when it was chosen
- * and lies behind a link now is left out. A file is sent as long as it was when it was opened.
+ * Each is opened by its path in one call that crosses no link, so what was a file when it was
+ * chosen and lies behind a link now is left out. A file is sent as long as it was when it was
+ * opened.
  */
 #include "tree/pick.h"
 
@@ -124,8 +125,8 @@ static size_t known(const struct tree_picker *p, const char *path)
 }
 
 /*
- * The directories that lead to a choice, those that the receiver is not in yet. A choice's path ends
- * with its `at`, or is its `at`; false: one of them is no directory now.
+ * The directories that lead to a choice, those that the receiver is not in yet. A choice's path
+ * ends with its `at`, or is its `at`; false: one of them is no directory now.
  */
 static bool lead(struct tree_picker *p, const struct tree_choice *c, enum err *e, struct why *why)
 {

@@ -1,8 +1,8 @@
 /*
  * read.c - a tree's letters one by one, for who only wants to know what there is.
  *
- * The sender may be hostile: a path is one beneath the top, and no entry is taken for more than what
- * it says of itself.
+ * The sender may be hostile: a path is one beneath the top, and no entry is taken for more than
+ * what it says of itself.
  */
 #include "proto/check.h"
 #include "tree/frame.h"

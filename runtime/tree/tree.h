@@ -59,8 +59,8 @@ struct tree_rules {
 	gid_t gid;
 	bool special; /* keep set-user-id, set-group-id and sticky bits */
 	/*
-	 * In directories that are new, files get their names at once: for who removes all of it when
-	 * it does not come whole.
+	 * In directories that are new, files get their names at once: for who removes all of it
+	 * when it does not come whole.
 	 */
 	bool whole;
 	/* Gets tree.expect and tree.drop, by letter; NULL: such letters are refused. */

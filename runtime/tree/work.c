@@ -1,9 +1,9 @@
 /*
  * work.c - a tree that takes effect at once and whole, or not at all.
  *
- * What comes is made in a directory of its own beside the one that it is for, and moved when the last
- * letter came and all that was expected holds. So whoever stops half-way, or finds the guest's own
- * work in the way, has changed nothing.
+ * What comes is made in a directory of its own beside the one that it is for, and moved when the
+ * last letter came and all that was expected holds. So whoever stops half-way, or finds the
+ * guest's own work in the way, has changed nothing.
  */
 #include "tree/pick.h"
 
@@ -232,14 +232,15 @@ enum err tree_remove(int dir, const char *path, struct why *why)
 	return remove_tree(dir, path, why);
 }
 
-/* Directories that a removal left empty go as well. */
+/* What cannot be reached is not there. Directories that a removal left empty go as well. */
 static enum err drop(const struct tree_work *w, const char *path, struct why *why)
 {
 	char head[AT_PATH_BYTES], name[AT_NAME_BYTES];
-	enum err e = remove_tree(w->dest, path, why);
+	own_fd parent = at_parent(w->dest, path, STAY, name);
+	enum err e = parent < 0 ? OK : remove_tree(parent, name, why);
 	char *slash;
 
-	if (e || strlen(path) >= sizeof(head))
+	if (e || parent < 0 || strlen(path) >= sizeof(head))
 		return e;
 	memcpy(head, path, strlen(path) + 1);
 	while ((slash = strrchr(head, '/')) != NULL) {

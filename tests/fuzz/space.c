@@ -14,8 +14,9 @@
 #include "tree/frame.h"
 #include "tree/pick.h"
 
-static const char *const paths[] = { ".", "a", "b", "a/b", "a/b/c", "keep", "keep/x", "dir", "dir/keep",
-	"dir/new", "..", "../out", "/", "a//b", "", "../out/keep", "link", "link/keep" };
+static const char *const paths[] = { ".", "a", "b", "a/b", "a/b/c", "keep", "keep/x", "dir",
+	"dir/keep", "dir/new", "..", "../out", "/", "a//b", "", "../out/keep", "link",
+	"link/keep" };
 
 struct dice {
 	const uint8_t *p, *end;
@@ -37,8 +38,11 @@ static void letter(struct dice *d, struct buf *out)
 	struct tree_drop drop = { path(d) };
 	struct tree_expect expect = { .path = drop.path, .has_mtime_ns = roll(d, 3) == 0 };
 	struct tree_data data = { .offset = 0, .data = { (const uint8_t *)"xyz", roll(d, 4) } };
-	struct tree_entry e = { .kind = (enum tree_kind)roll(d, tree_kind_COUNT), .path = path(d),
-		.mode = 0644 | (roll(d, 2) ? 0111 : 0), .size = 3, .link = path(d) };
+	struct tree_entry e = { .kind = (enum tree_kind)roll(d, tree_kind_COUNT),
+		.path = path(d),
+		.mode = 0644 | (roll(d, 2) ? 0111 : 0),
+		.size = 3,
+		.link = path(d) };
 	enum err err = OK;
 
 	switch (roll(d, 8)) {

@@ -257,6 +257,9 @@ def both_sides_changed(house):
     assert guest(house, vm, "head -1 text") == "guest again\n"
     house.ok("workspace", "prepare", "--force", vm, str(top))
     assert guest(house, vm, "head -1 text; cat guest-only") == "host again\nmine\n"
+    guest(house, vm, "echo lost > text; rm link; git commit -qam lost")
+    house.ok("workspace", "prepare", "--force", vm, str(top))
+    says(house, vm, top, questions=("status --porcelain -z", "diff --no-color", "ls-files --stage -z"))
 
 
 def hostile_repo(house, top):
@@ -407,6 +410,31 @@ def a_lying_guest(house):
     git(top, "fsck", "--strict")
 
 
+def files_of_the_config(house):
+    """file_sync: files of the home go into new machines with their modes; others are refused"""
+    home = house.dir / "home"
+    write(home, ".toolrc", b"mine\n", 0o600)
+    write(home, "bin/helper", b"#!/bin/sh\n", 0o755)
+    write(house.dir, "outside", b"x")
+    os.symlink(home / "bin/helper", home / "by-link")
+    house.env["HOME"] = str(home)
+    config = house.dir / "c/config.yaml"
+    config.write_text("file_sync:\n  - from: ~/.toolrc\n  - from: ~/by-link\n    to: deep/er/helper\n"
+                      "  - from: ~/not-there\n")
+    vm = house.create("m")
+    assert house.sh(vm, "cat .toolrc; stat -c %a .toolrc deep/er/helper") == "mine\n600\n755\n"
+    os.symlink("../outside", home / "leads-out")
+    for bad in ("~/leads-out", "/etc/passwd", "~/../outside", "~/bin"):
+        config.write_text(f"file_sync:\n  - from: {bad}\n")
+        code = "invalid_type" if bad == "~/bin" else "denied"
+        assert house.fails("vm", "create", "--name", "n", "--image", "debian")["code"] == code
+    config.write_text("file_sync:\n  - form: ~/.toolrc\n")
+    error = house.fails("vm", "create", "--name", "n", "--image", "debian")
+    assert "config.yaml:2" in error["message"] and "from" in error["message"] + error.get("hint", ""), error
+    config.unlink()
+    assert list(house.vms()) == ["m"]
+
+
 def interrupted(house):
     """Ctrl-C and SIGKILL while it is sent leave no part of it, and a second try works"""
     vm = house.create("m")
@@ -443,4 +471,5 @@ def interrupted(house):
 
 if __name__ == "__main__":
     live.main([everything_goes, secrets_stay, every_kind_of_checkout, in_the_repository, it_comes_back,
-               both_sides_changed, nothing_is_run, a_lying_guest, interrupted])
+               both_sides_changed, nothing_is_run, a_lying_guest, files_of_the_config,
+               interrupted])

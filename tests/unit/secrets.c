@@ -9,12 +9,13 @@
 
 static void names(void **state UNUSED)
 {
-	static const char *const secret[] = { ".env", ".env.local", ".ENV", "a/b/.envrc", "prod.env",
-		"id_rsa", "keys/id_ed25519", "deploy_rsa", "server.pem", "tls.KEY", "x.p12",
-		"store.jks", "a.kdbx", ".netrc", ".npmrc", ".git-credentials", "credentials",
-		"x/credentials.json", "aws-credentials.json", "terraform.tfstate",
+	static const char *const secret[] = { ".env", ".env.local", ".ENV", "a/b/.envrc",
+		"prod.env", "id_rsa", "keys/id_ed25519", "deploy_rsa", "server.pem", "tls.KEY",
+		"x.p12", "store.jks", "a.kdbx", ".netrc", ".npmrc", ".git-credentials",
+		"credentials", "x/credentials.json", "aws-credentials.json", "terraform.tfstate",
 		"terraform.tfstate.backup", "prod.tfvars", ".ssh/config", "home/.aws/config",
-		".docker/config.json", "secrets.yaml", "client_secret_1.json", "service-account.json" };
+		".docker/config.json", "secrets.yaml", "client_secret_1.json",
+		"service-account.json" };
 	static const char *const open[] = { "env", "environment.c", "a.envelope", "id_rsa.pub",
 		"keys/deploy.pub", "key.c", "monkey", "pem.txt", "secretary.txt", "credential.c",
 		"tfstate", "README", "src/main.c", "a.key.txt", "", "/" };
@@ -43,11 +44,11 @@ static void contents(void **state UNUSED)
 
 static void guest_names(void **state UNUSED)
 {
-	static const char *const good[] = { "a", ".gitignore", "a/.gitattributes", ".gitmodules", ".github/x",
-		"git", "a.git", "a..b", "...", "\xff" };
+	static const char *const good[] = { "a", ".gitignore", "a/.gitattributes", ".gitmodules",
+		".github/x", "git", "a.git", "a..b", "...", "\xff" };
 	static const char *const bad[] = { ".git", ".GIT", "a/.git", "a/.Git/config", ".git/config",
-		"git~1", "GIT~2/x", ".git.", ".git ", ".git:x", ".g\xe2\x80\x8cit", "..", "a/../b", ".",
-		"a//b", "/a", "./a" };
+		"git~1", "GIT~2/x", ".git.", ".git ", ".git:x", ".g\xe2\x80\x8cit", "..", "a/../b",
+		".", "a//b", "/a", "./a" };
 
 	for (size_t i = 0; i < COUNT(good); i++)
 		check_row(look_path_ok(good[i]), "%s", good[i]);

@@ -59,14 +59,12 @@ static bool holds(struct place *p, const char *path, const char *text)
 {
 	struct buf got = { .p = NULL };
 	struct why why;
-	bool same = read_file(p->dir, path, 4096, &got, &why) == OK &&
-		    got.n == strlen(text) && memcmp(got.p, text, got.n) == 0;
+	bool same = read_file(p->dir, path, 4096, &got, &why) == OK && got.n == strlen(text) &&
+		    memcmp(got.p, text, got.n) == 0;
 
 	buf_done(&got);
 	return same;
 }
-
-
 
 static void count(void *ctx, const char *name UNUSED)
 {
@@ -103,7 +101,8 @@ static enum err carry(struct place *p, const struct tree_choice *v, size_t n,
 	enum err e = tree_work_new(p->dir, "to", fresh, &rules, &to, why);
 
 	for (size_t i = 0; i < wants_n; i++) {
-		struct tree_expect x = { .path = wants[i].path, .mtime_ns = wants[i].mtime_ns,
+		struct tree_expect x = { .path = wants[i].path,
+			.mtime_ns = wants[i].mtime_ns,
 			.has_mtime_ns = wants[i].mtime_ns >= 0 };
 		struct tree_drop d = { wants[i].path };
 
