@@ -3,10 +3,11 @@
  *
  * Both work a bounded amount a turn, so that a large tree does not hold up the other streams.
  */
+#include "agent/copy.h"
+
 #include <unistd.h>
 
 #include "agent/account.h"
-#include "agent/handlers.h"
 #include "agent/image.h"
 #include "agent/later.h"
 #include "base/log.h"
@@ -14,57 +15,105 @@
 
 enum { IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
 
-/* Put. */
+/* In. */
 
-struct put {
+struct in {
 	struct stream stream; /* first */
-	struct tree_maker *maker;
+	struct copy_sink sink;
 };
 
-static void put_free(struct put *p)
+static void in_free(struct in *p)
 {
-	tree_maker_free(p->maker);
+	p->sink.done(p->sink.of);
 	free(p);
 }
 
-static void put_data(struct stream *st, const uint8_t *bytes, size_t n)
+static void in_data(struct stream *st, const uint8_t *bytes, size_t n)
 {
-	struct put *p = (struct put *)st;
+	struct in *p = (struct in *)st;
 	struct why why;
 	enum err e;
 
 	if (n == 0)
 		e = fail(&why, ERR_invalid_value, "the tree ended before its last letter");
 	else
-		e = tree_feed(p->maker, bytes, n, &why);
+		e = p->sink.feed(p->sink.of, bytes, n, &why);
 	if (e) {
 		stream_end_error(st, &why);
-	} else if (tree_made(p->maker)) {
+	} else if (p->sink.made(p->sink.of)) {
 		stream_end_code(st, 0);
 	} else {
 		stream_passed(st, n);
 		return;
 	}
-	put_free(p);
+	in_free(p);
 }
 
-static void put_room(struct stream *st UNUSED)
+static void in_room(struct stream *st UNUSED)
 {
 }
 
-static void put_gone(struct stream *st)
+static void in_gone(struct stream *st)
 {
-	put_free((struct put *)st);
+	in_free((struct in *)st);
 }
 
-static const struct stream_calls put_calls = {
-	.data = put_data,
-	.room = put_room,
-	.gone = put_gone,
+static void in_signal(struct stream *st, int number UNUSED)
+{
+	struct why why;
+
+	/* whoever sent it went away, or changed their mind */
+	fail(&why, ERR_cancelled, "the copy was interrupted");
+	stream_end_error(st, &why);
+	in_free((struct in *)st);
+}
+
+static const struct stream_calls in_calls = {
+	.data = in_data,
+	.room = in_room,
+	.signal = in_signal,
+	.gone = in_gone,
 };
 
-static enum err put_open(struct session *s, const struct agent_put *x, struct tree_maker **ret,
-	struct why *why)
+void copy_in(struct session *s, uint32_t msgid, enum letter_id id, const struct copy_sink *sink)
+{
+	struct in *p = calloc(1, sizeof(*p));
+	struct why why;
+	enum err e;
+
+	if (!p) {
+		sink->done(sink->of);
+		fail(&why, ERR_no_memory, "no memory for a copy");
+		refuse(s, msgid, &why);
+		return;
+	}
+	p->sink = *sink;
+	e = stream_open(s, msgid, id, &p->stream, &in_calls, &why);
+	if (!e)
+		return;
+	in_free(p);
+	refuse(s, msgid, &why);
+}
+
+/* Put. */
+
+static enum err feed_maker(void *of, const uint8_t *p, size_t n, struct why *why)
+{
+	return tree_feed(of, p, n, why);
+}
+
+static bool maker_made(void *of)
+{
+	return tree_made(of);
+}
+
+static void maker_done(void *of)
+{
+	tree_maker_free(of);
+}
+
+static enum err put_open(
+	struct session *s, const struct agent_put *x, struct tree_maker **ret, struct why *why)
 {
 	int root = s->agent->root;
 	struct tree_rules rules = { .own = TREE_OWN_GIVEN, .special = true };
@@ -85,21 +134,16 @@ static enum err put_open(struct session *s, const struct agent_put *x, struct tr
 
 static void put_start(struct session *s, uint32_t msgid, const struct agent_put *x)
 {
-	struct put *p = calloc(1, sizeof(*p));
+	struct copy_sink sink = { NULL, feed_maker, maker_made, maker_done };
+	struct tree_maker *maker = NULL;
 	struct why why;
-	enum err e;
 
-	if (!p)
-		e = fail(&why, ERR_no_memory, "no memory for a copy");
-	else
-		e = put_open(s, x, &p->maker, &why);
-	if (!e)
-		e = stream_open(s, msgid, LETTER_agent_put, &p->stream, &put_calls, &why);
-	if (!e)
+	if (put_open(s, x, &maker, &why)) {
+		refuse(s, msgid, &why);
 		return;
-	if (p)
-		put_free(p);
-	refuse(s, msgid, &why);
+	}
+	sink.of = maker;
+	copy_in(s, msgid, LETTER_agent_put, &sink);
 }
 
 /* What is written before the init has mounted and cleaned would be hidden or lost. An init that
@@ -117,73 +161,107 @@ void on_put(const struct request *r)
 		later_when_mounted(r, put_late);
 }
 
-/* Get. */
+/* Out. */
 
-struct get {
+struct out {
 	struct stream stream; /* first */
 	struct loop *loop;
-	struct tree_sender *sender;
+	struct copy_source source;
 	struct timer next;
 };
 
-static void get_free(struct get *g)
+static void out_free(struct out *g)
 {
 	timer_stop(&g->next);
-	tree_sender_free(g->sender);
+	g->source.done(g->source.of);
 	free(g);
 }
 
-static void get_more(void *ctx)
+static void out_more(void *ctx)
 {
-	struct get *g = ctx;
+	struct out *g = ctx;
 	uint8_t chunk[CHUNK_BYTES];
 	size_t room = stream_room(&g->stream, 1), n;
 	struct why why;
 
 	if (room == 0)
-		return; /* get_room comes back to it */
-	if (tree_send(g->sender, chunk, room, &n, &why)) {
+		return; /* out_room comes back to it */
+	if (g->source.more(g->source.of, chunk, room, &n, &why)) {
 		stream_end_error(&g->stream, &why);
-		get_free(g);
+		out_free(g);
 		return;
 	}
 	stream_send(&g->stream, 1, chunk, n);
 	if (n > 0) {
-		timer_start(g->loop, &g->next, 0, get_more, g);
+		timer_start(g->loop, &g->next, 0, out_more, g);
 		return;
 	}
-	if (tree_sender_skipped(g->sender) > 0)
-		log_line(LOG_INFO, "copy", "sockets and devices passed over", "count",
-			log_u64(tree_sender_skipped(g->sender)).s, NULL);
 	stream_end_code(&g->stream, 0);
-	get_free(g);
+	out_free(g);
 }
 
-static void get_data(struct stream *st, const uint8_t *p UNUSED, size_t n)
+static void out_data(struct stream *st, const uint8_t *p UNUSED, size_t n)
 {
 	stream_passed(st, n); /* nobody asked for it */
 }
 
-static void get_room(struct stream *st)
+static void out_room(struct stream *st)
 {
-	struct get *g = (struct get *)st;
+	struct out *g = (struct out *)st;
 
-	timer_start(g->loop, &g->next, 0, get_more, g);
+	timer_start(g->loop, &g->next, 0, out_more, g);
 }
 
-static void get_gone(struct stream *st)
+static void out_gone(struct stream *st)
 {
-	get_free((struct get *)st);
+	out_free((struct out *)st);
 }
 
-static const struct stream_calls get_calls = {
-	.data = get_data,
-	.room = get_room,
-	.gone = get_gone,
+static const struct stream_calls out_calls = {
+	.data = out_data,
+	.room = out_room,
+	.gone = out_gone,
 };
 
-static enum err get_open(int root, const struct agent_get *x, struct tree_sender **ret,
-	struct why *why)
+void copy_out(
+	struct session *s, uint32_t msgid, enum letter_id id, const struct copy_source *source)
+{
+	struct out *g = calloc(1, sizeof(*g));
+	struct why why;
+
+	if (!g) {
+		source->done(source->of);
+		fail(&why, ERR_no_memory, "no memory for a copy");
+		refuse(s, msgid, &why);
+		return;
+	}
+	g->source = *source;
+	if (stream_open(s, msgid, id, &g->stream, &out_calls, &why)) {
+		out_free(g);
+		refuse(s, msgid, &why);
+		return;
+	}
+	g->loop = s->agent->loop;
+	out_room(&g->stream);
+}
+
+/* Get. */
+
+static enum err more_sent(void *of, uint8_t *to, size_t size, size_t *ret_n, struct why *why)
+{
+	return tree_send(of, to, size, ret_n, why);
+}
+
+static void sender_done(void *of)
+{
+	if (tree_sender_skipped(of) > 0)
+		log_line(LOG_INFO, "copy", "sockets and devices passed over", "count",
+			log_u64(tree_sender_skipped(of)).s, NULL);
+	tree_sender_free(of);
+}
+
+static enum err get_open(
+	int root, const struct agent_get *x, struct tree_sender **ret, struct why *why)
 {
 	const char *last = strrchr(x->path, '/');
 	const char *name = last && last[1] ? last + 1 : NULL;
@@ -202,22 +280,14 @@ static enum err get_open(int root, const struct agent_get *x, struct tree_sender
 
 void on_get(const struct request *r)
 {
-	struct get *g = calloc(1, sizeof(*g));
+	struct copy_source source = { NULL, more_sent, sender_done };
+	struct tree_sender *sender = NULL;
 	struct why why;
-	enum err e;
 
-	if (!g)
-		e = fail(&why, ERR_no_memory, "no memory for a copy");
-	else
-		e = get_open(r->session->agent->root, r->body, &g->sender, &why);
-	if (!e)
-		e = stream_open(r->session, r->msgid, r->id, &g->stream, &get_calls, &why);
-	if (e) {
-		if (g)
-			get_free(g);
+	if (get_open(r->session->agent->root, r->body, &sender, &why)) {
 		refuse(r->session, r->msgid, &why);
 		return;
 	}
-	g->loop = r->session->agent->loop;
-	get_room(&g->stream);
+	source.of = sender;
+	copy_out(r->session, r->msgid, r->id, &source);
 }

@@ -17,6 +17,6 @@ struct request {
 typedef void handler(const struct request *r);
 
 handler on_exec, on_put, on_get, on_dial, on_ssh, on_services, on_health, on_ports, on_stats,
-	on_clock, on_grow, on_shutdown;
+	on_clock, on_grow, on_shutdown, on_where, on_space_put, on_survey, on_pick;
 
 #endif

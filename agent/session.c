@@ -32,6 +32,10 @@ static const struct {
 	{ LETTER_agent_clock, on_clock },
 	{ LETTER_agent_grow, on_grow },
 	{ LETTER_agent_shutdown, on_shutdown },
+	{ LETTER_agent_where, on_where },
+	{ LETTER_agent_space_put, on_space_put },
+	{ LETTER_agent_survey, on_survey },
+	{ LETTER_agent_pick, on_pick },
 };
 
 void refuse(struct session *s, uint32_t msgid, const struct why *why)

@@ -22,6 +22,10 @@ static void value_text(char *out, size_t size, const struct conf *conf, const st
 	snprintf(out, size, "-");
 	if (!is_set(conf, f))
 		return;
+	if (f->op == MANY) {
+		snprintf(out, size, "%u of them", ((const struct any_list *)p)->n);
+		return;
+	}
 	switch (f->type->base) {
 	case BASE_U64:
 		v = *(const uint64_t *)p;

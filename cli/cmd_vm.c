@@ -4,6 +4,7 @@
 #include "cli/create.h"
 #include "cli/each.h"
 #include "cli/report.h"
+#include "cli/sync.h"
 
 static const struct flag create_flags[] = {
 	CREATE_FLAGS,
@@ -36,6 +37,7 @@ static int create(struct cli *c)
 {
 	struct interrupts interrupts;
 	struct create k = { .c = c, .interrupts = &interrupts };
+	struct sync sync;
 	struct why why;
 	int code;
 
@@ -45,12 +47,17 @@ static int create(struct cli *c)
 		k.body.has_start = true;
 		k.body.start = false;
 	}
-	if (link_open(c, &why))
+	if (sync_open(&sync, c, &why) || link_open(c, &why))
 		return report(c, &why);
 	interrupts_start(&interrupts, c->loop);
 	code = create_begin(&k);
 	if (!code && !k.body.detach)
 		code = create_wait(&k);
+	if (!code && (k.body.detach || k.body.has_start))
+		sync_skip(&sync, c);
+	if (!code && sync_send(&sync, c, &interrupts, k.begun.vm, &why))
+		code = report(c, &why);
+	sync_close(&sync);
 	interrupts_stop(&interrupts);
 	op_close(&k.op);
 	return code ? code : print_created(&k);

@@ -10,9 +10,16 @@
 #include "cli/remind.h"
 #include "cli/report.h"
 #include "cli/session.h"
+#include "cli/space.h"
+#include "cli/sync.h"
 
 static const struct flag flags[] = {
 	CREATE_FLAGS,
+	{ .name = "dest",
+		.type = &type_path,
+		.value = "DIR",
+		.doc = "where PATH goes in the guest, beneath the user's home; repo when absent" },
+	{ .name = "clean", .doc = "of PATH, HEAD alone: without what is not committed" },
 	{ .name = "rm", .doc = "delete the machine at the end, however it comes" },
 	{ .name = "detach",
 		.letter = 'd',
@@ -58,6 +65,8 @@ struct run {
 	struct interrupts interrupts;
 	struct create create;
 	struct session session;
+	struct prepare space;
+	struct sync sync;
 	uint64_t began;
 	bool rm, detach;
 };
@@ -96,7 +105,54 @@ static enum err prepare(struct run *r, struct why *why)
 		e = session_command(&r->session, c->tail, c->tail_n, why);
 	if (!e)
 		e = session_terminal(&r->session, flag_on(c, "tty"), flag_on(c, "no-tty"), why);
+	if (!e && c->args_n == 0 && (flag_on(c, "clean") || flag_on(c, "dest")))
+		e = fail(why, ERR_invalid_value, "--clean and --dest need a PATH");
 	return e;
+}
+
+/* What can be wrong with PATH is found before a machine is made for it. */
+static enum err look_at_path(struct run *r, struct why *why)
+{
+	struct cli *c = r->c;
+	struct repo repo;
+	struct git git;
+	enum err e;
+
+	if (c->args_n == 0)
+		return OK;
+	e = git_init(&git, c, NULL, why);
+	if (e)
+		return e;
+	e = repo_find(&repo, c->args[0], false, why);
+	repo_done(&repo);
+	r->space = (struct prepare){ .c = c,
+		.interrupts = &r->interrupts,
+		.path = c->args[0],
+		.dest = flag_text(c, "dest"),
+		.clean = flag_on(c, "clean"),
+		/* beside a program's own output nothing of ours is said */
+		.told = c->has_tail && !c->err_live && !c->progress };
+	return e;
+}
+
+/* The machine is ready: files and repository go into it, and the program runs there. */
+static int put_files(struct run *r)
+{
+	struct why why;
+	enum err e = sync_send(&r->sync, r->c, &r->interrupts, r->create.begun.vm, &why);
+
+	r->space.vm = r->create.begun.vm;
+	if (!e && r->c->args_n > 0)
+		e = space_prepare(&r->space, &why);
+	if (e && r->interrupts.first)
+		return EXIT_SIGNAL + r->interrupts.first;
+	if (e)
+		return report(r->c, &why);
+	if (r->c->args_n == 0)
+		return EXIT_DONE;
+	if (!r->session.exec.cwd)
+		r->session.exec.cwd = r->space.where;
+	return EXIT_DONE;
 }
 
 static int print_ready(struct run *r)
@@ -116,7 +172,7 @@ static int print_ready(struct run *r)
 }
 
 /* Until it is gone, or somebody has no patience. */
-static int delete(struct run *r)
+static int delete (struct run *r)
 {
 	struct vm_delete which = { .vm = r->create.begun.vm };
 	struct call k = { .letter = LETTER_vm_delete, .body = &which };
@@ -207,7 +263,7 @@ static int enter(struct run *r)
 		fetched = fetch(r);
 	code = code ? code : fetched;
 	if (r->rm)
-		deleted = delete(r);
+		deleted = delete (r);
 	else if (!r->session.left_by)
 		remind(r->c, r->create.begun.vm, r->create.begun.name);
 	return deleted ? deleted : code;
@@ -221,6 +277,8 @@ static int run(struct cli *c)
 
 	if (prepare(&r, &why))
 		return report_usage(c, &why);
+	if (look_at_path(&r, &why) || sync_open(&r.sync, c, &why))
+		return report(c, &why);
 	c->silent_version = c->has_tail && !c->err_live && !c->progress;
 	if (link_open(c, &why))
 		return report(c, &why);
@@ -232,24 +290,38 @@ static int run(struct cli *c)
 	if (!code)
 		code = create_wait(&r.create);
 	if (code && r.rm && r.create.op.done && r.create.op.state == op_state_done)
-		delete(&r); /* it was ready before it could be cancelled */
+		delete (&r); /* it was ready before it could be cancelled */
+	if (!code) {
+		code = put_files(&r);
+		if (code && (r.rm || r.interrupts.first))
+			delete (&r);
+		else if (code)
+			note(c, "%s was made, and stays", r.create.begun.name);
+	}
 	if (!code)
 		code = r.detach ? print_ready(&r) : enter(&r);
+	sync_close(&r.sync);
 	interrupts_stop(&r.interrupts);
 	return code;
 }
 
 const struct command cmd_vm_run = {
 	.words = "vm run",
-	.args = "[-- CMD...]",
+	.args = "[PATH] [-- CMD...]",
+	.most = 1,
 	.traits = SESSION | TAIL,
+	.offer = OFFER_FILES,
 	.flags = flags,
 	.doc = "make a machine and run a program or a shell in it",
 	.more = "Boots a fresh machine and runs CMD in it; without CMD, a login shell. Input, "
 		"output, signals and\nwindow size pass through unchanged, and the exit code is the "
 		"program's (128+n for a signal;\n125 when banger itself failed). The machine stays "
-		"unless --rm is given. Ctrl-C before the\nprogram starts undoes everything.",
+		"unless --rm is given. Ctrl-C before the\nprogram starts undoes everything. PATH "
+		"is a git repository: it goes into the machine as `banger\nworkspace prepare` puts "
+		"it there, and "
+		"the program starts in it.",
 	.example = "banger vm run --rm -- uname -a\n"
+		   "banger vm run --rm ./repo -- make test\n"
 		   "banger vm run --rm --timeout 20m --fetch /root/report.xml -- ./test.sh\n"
 		   "banger vm run --name try --memory 2G\n"
 		   "tar c src | banger vm run --rm -- sh -c 'tar x && make -C src'",

@@ -26,6 +26,9 @@
 	C(vm_prune) \
 	C(vm_forward) \
 	C(vm_proxy) \
+	C(workspace_prepare) \
+	C(workspace_diff) \
+	C(workspace_export) \
 	C(image_pull) \
 	C(image_import) \
 	C(image_export) \
@@ -77,6 +80,7 @@ static const struct {
 	const char *word, *doc;
 } groups[] = {
 	{ "vm", "machines" },
+	{ "workspace", "git repositories in machines, and what becomes of them there" },
 	{ "image", "images, which machines are made from" },
 	{ "kernel", "kernels, which machines boot" },
 	{ "daemon", "the daemon, which owns the machines" },

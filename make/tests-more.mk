@@ -103,3 +103,9 @@ UNIT_OBJS_dns := $(call objs,runtime/dns)
 
 TOOL_OBJS_namesd := $(call objs,runtime/dns runtime/actor runtime/kv runtime/world actors/dns)
 TOOL_LIBS_namesd := -llmdb -lpthread
+
+# Workspaces: pure rules of the command line, and trees that take effect whole.
+SPACE_RULES := $(O)/obj/cli/secrets.o $(O)/obj/cli/space_paths.o
+UNIT_OBJS_secrets := $(SPACE_RULES)
+UNIT_OBJS_work := $(call objs,runtime/tree)
+FUZZ_OBJS_space := $(SPACE_RULES) $(call objs,runtime/tree)

@@ -1,5 +1,5 @@
 /*
- * query.c - questions that the guest's agent answers: health, ports, stats, ssh. Each has a
+ * query.c - questions that the guest's agent answers: health, ports, stats, ssh, where. Each has a
  * deadline, so a hung guest costs its asker an error and nobody else anything.
  */
 #include "actors/vm/vm.h"
@@ -12,10 +12,11 @@ enum {
 
 static enum letter_id agent_letter(enum letter_id id)
 {
-	return id == LETTER_vm_health ? LETTER_agent_health :
-	       id == LETTER_vm_ports  ? LETTER_agent_ports :
-	       id == LETTER_vm_ssh    ? LETTER_agent_ssh :
-					LETTER_agent_stats;
+	return id == LETTER_vm_health   ? LETTER_agent_health :
+	       id == LETTER_vm_ports    ? LETTER_agent_ports :
+	       id == LETTER_vm_ssh      ? LETTER_agent_ssh :
+	       id == LETTER_space_where ? LETTER_agent_where :
+					  LETTER_agent_stats;
 }
 
 static void query_free(struct query *q)
@@ -123,7 +124,9 @@ static struct machine *find(struct vmd *v, const struct letter *l, const char *r
 
 static uint64_t patience(enum letter_id id)
 {
-	return id == LETTER_vm_stats ? STATS_MS : id == LETTER_vm_ssh ? SSH_MS : QUERY_MS;
+	return id == LETTER_vm_stats                           ? STATS_MS :
+	       id == LETTER_vm_ssh || id == LETTER_space_where ? SSH_MS :
+								 QUERY_MS;
 }
 
 static void begin(struct machine *m, const struct letter *l, const void *body)
@@ -150,6 +153,7 @@ void query_agent(void *state, const struct letter *l, const void *body)
 	struct vmd *v = state;
 	struct machine *m = find(v, l, ((const struct vm_only *)body)->vm);
 	struct agent_ssh x = { NULL, NULL };
+	struct agent_where w = { NULL, NULL };
 	struct nothing none;
 	struct why why;
 
@@ -157,6 +161,12 @@ void query_agent(void *state, const struct letter *l, const void *body)
 		return;
 	if (!link_up(m)) {
 		answer_stats(m, l->reply, NULL);
+		return;
+	}
+	if (l->kind == LETTER_space_where) {
+		w.dest = ((const struct space_where *)body)->dest;
+		w.user = m->use ? m->use->facts.config.user : NULL;
+		begin(m, l, &w);
 		return;
 	}
 	if (l->kind != LETTER_vm_ssh) {

@@ -297,6 +297,31 @@ void session_get(void *state, const struct letter *l, const void *body)
 		begin(m, SESSION_GET, l, LETTER_agent_get, &g);
 }
 
+void session_space(void *state, const struct letter *l, const void *body)
+{
+	/* each begins with its machine and a path */
+	const struct space_survey *q = body;
+	struct machine *m = with_agent(state, l, q->vm, session_space);
+	const struct space_pick *pick = body;
+	struct agent_space_put put = { .path = q->path };
+	struct agent_survey survey = { q->path };
+	struct agent_pick picked = { .path = q->path };
+
+	if (!m)
+		return;
+	if (l->kind == LETTER_space_survey) {
+		begin(m, SESSION_GET, l, LETTER_agent_survey, &survey);
+	} else if (l->kind == LETTER_space_pick) {
+		picked.paths.v = pick->paths.v;
+		picked.paths.n = pick->paths.n;
+		begin(m, SESSION_GET, l, LETTER_agent_pick, &picked);
+	} else {
+		put.user = m->use ? m->use->facts.config.user : NULL;
+		put.fresh = ((const struct space_put *)body)->fresh;
+		begin(m, SESSION_PUT, l, LETTER_agent_space_put, &put);
+	}
+}
+
 void session_dial(void *state, const struct letter *l, const void *body)
 {
 	const struct vm_dial *q = body;

@@ -496,7 +496,7 @@ bool console_says(const struct machine *m, const char *text);
 enum err console_read(struct machine *m, uint64_t tail, struct buf *ret, struct why *why);
 
 /* sessions.c */
-letter_fn session_exec, session_put, session_get, session_dial;
+letter_fn session_exec, session_put, session_get, session_dial, session_space;
 void session_from_client(void *state, const struct letter *l, const void *body);
 void session_from_agent(struct machine *m, struct bytes method, struct bytes params);
 void sessions_end(struct machine *m, const struct why *why); /* the guest is gone */

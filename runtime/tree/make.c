@@ -17,8 +17,6 @@
 #include "proto/check.h"
 #include "tree/frame.h"
 
-enum { FRAME_MAX = 1048576 };
-
 struct level { /* a directory that is being filled */
 	int fd;
 	size_t path_n;
@@ -36,8 +34,7 @@ struct made { /* a file to which a later entry may be a hard link */
 struct tree_maker {
 	struct tree_spot spot;
 	struct tree_rules rules;
-	struct buf in;
-	struct mp_scan scan;
+	struct tree_frames frames;
 	struct arena arena;
 	struct level levels[TREE_DEPTH_MAX];
 	unsigned depth;
@@ -45,8 +42,13 @@ struct tree_maker {
 	int file; /* being written, or -1 */
 	struct tree_entry meta; /* of that file */
 	char name[AT_NAME_BYTES], temp[AT_NAME_BYTES]; /* "" when there is no temporary */
+	uint64_t end; /* of what that file's letters have written */
+	bool direct; /* it has its name already, and its mode */
+	mode_t mask; /* the process's umask */
+	uid_t uid; /* whose are files that we make */
+	gid_t gid;
 	struct table made;
-	bool begun, complete, broken;
+	bool begun, complete;
 };
 
 enum err tree_spot_find(int dir, const char *path, uint64_t resolve, bool parents,
@@ -95,8 +97,12 @@ enum err tree_maker_new(struct tree_spot *spot, const struct tree_rules *rules,
 	m->spot = *spot;
 	spot->dir = -1;
 	m->rules = *rules;
+	m->mask = umask(0);
+	umask(m->mask);
+	m->uid = geteuid();
+	m->gid = getegid();
 	m->file = -1;
-	buf_init(&m->in, FRAME_MAX + 64 * KiB);
+	tree_frames_init(&m->frames);
 	arena_init(&m->arena, 64 * KiB);
 	table_init(&m->made, (uintptr_t)m);
 	*ret = m;
@@ -115,8 +121,8 @@ static struct timespec time_of(int64_t ns)
 }
 
 /* Owner, mode and time of name in dir ("": dir itself), in the order that keeps all three. */
-static bool set_meta(const struct tree_maker *m, int dir, const char *name,
-	const struct tree_entry *e)
+static bool set_meta(
+	const struct tree_maker *m, int dir, const char *name, const struct tree_entry *e)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, time_of(e->mtime_ns) };
 	mode_t mode = (mode_t)e->mode & (m->rules.special ? 07777 : 0777);
@@ -171,7 +177,7 @@ void tree_maker_free(struct tree_maker *m)
 	table_done(&m->made);
 	tree_spot_done(&m->spot);
 	arena_done(&m->arena);
-	buf_done(&m->in);
+	tree_frames_done(&m->frames);
 	free(m);
 }
 
@@ -204,8 +210,8 @@ static enum err put_in_place(struct tree_maker *m, int dir, const char *name, st
 	drop_temp(m);
 	errno = e;
 	if (e == EISDIR || e == ENOTEMPTY || e == EEXIST)
-		return fail_field(why, ERR_conflict, "path", "%.200s is a directory that exists",
-			name);
+		return fail_field(
+			why, ERR_conflict, "path", "%.200s is a directory that exists", name);
 	return fail_errno(why, "cannot make %.200s", name);
 }
 
@@ -231,6 +237,21 @@ static enum err remember(struct tree_maker *m, const struct stat *st, struct why
 	return fail(why, ERR_no_memory, "no memory to remember a file with links");
 }
 
+/* A file under its own name: what it has already is not set once more. Each call counts here. */
+static enum err finish_direct(struct tree_maker *m, int fd, struct why *why)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, time_of(m->meta.mtime_ns) };
+	mode_t mode = (mode_t)m->meta.mode & 0777;
+	bool other = m->rules.own == TREE_OWN_GIVEN &&
+		     (m->rules.uid != m->uid || m->rules.gid != m->gid);
+
+	if ((m->end < m->meta.size && ftruncate(fd, (off_t)m->meta.size) < 0) ||
+		(other && fchown(fd, m->rules.uid, m->rules.gid) < 0) ||
+		((mode & m->mask) && fchmod(fd, mode) < 0) || futimens(fd, times) < 0)
+		return fail_errno(why, "cannot finish %.200s", m->name);
+	return OK;
+}
+
 /* The file that is being written, if any, is whole now. */
 static enum err finish_file(struct tree_maker *m, struct why *why)
 {
@@ -241,6 +262,8 @@ static enum err finish_file(struct tree_maker *m, struct why *why)
 
 	if (fd < 0)
 		return OK;
+	if (m->direct)
+		return finish_direct(m, fd, why);
 	if (ftruncate(fd, (off_t)m->meta.size) < 0 || !set_meta(m, fd, "", &m->meta) ||
 		fstat(fd, &st) < 0)
 		return fail_errno(why, "cannot finish %.200s", m->name);
@@ -255,9 +278,20 @@ static enum err finish_file(struct tree_maker *m, struct why *why)
 static enum err make_file(struct tree_maker *m, int dir, const char *name,
 	const struct tree_entry *e, struct why *why)
 {
-	if (!new_temp(m))
+	mode_t mode = (mode_t)e->mode & 0777;
+
+	m->end = 0;
+	m->direct = m->rules.whole && m->depth > 0 && m->levels[m->depth - 1].fresh &&
+		    m->rules.own != TREE_OWN_SENT && !m->rules.special &&
+		    !(e->has_linked && e->linked);
+	if (!m->direct && !new_temp(m))
 		return fail_errno(why, "cannot make %.200s", name);
-	m->file = openat(dir, m->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (m->direct)
+		m->file = openat(
+			dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	else
+		m->file = openat(
+			dir, m->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (m->file < 0) {
 		int err = errno;
 
@@ -271,8 +305,8 @@ static enum err make_file(struct tree_maker *m, int dir, const char *name,
 	return OK;
 }
 
-static enum err enter_dir(struct tree_maker *m, int *fd, bool fresh, const struct tree_entry *e,
-	struct why *why)
+static enum err enter_dir(
+	struct tree_maker *m, int *fd, bool fresh, const struct tree_entry *e, struct why *why)
 {
 	struct level *l = &m->levels[m->depth];
 
@@ -295,8 +329,8 @@ static enum err make_dir(struct tree_maker *m, int dir, const char *name,
 		return fail_errno(why, "cannot make %.200s", name);
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-		return fail_field(why, ERR_conflict, "path", "%.200s exists and is no directory",
-			name);
+		return fail_field(
+			why, ERR_conflict, "path", "%.200s exists and is no directory", name);
 	if (fd < 0)
 		return fail_errno(why, "cannot enter %.200s", name);
 	return enter_dir(m, &fd, fresh, e, why);
@@ -398,8 +432,8 @@ static enum err make_top(struct tree_maker *m, const struct tree_entry *e, struc
 	if (name)
 		return make_entry(m, m->spot.dir, name, e, why);
 	if (e->kind != tree_kind_dir)
-		return fail_field(why, ERR_conflict, "path",
-			"a file cannot take a directory's place");
+		return fail_field(
+			why, ERR_conflict, "path", "a file cannot take a directory's place");
 	dir = fcntl(m->spot.dir, F_DUPFD_CLOEXEC, 3);
 	if (dir < 0)
 		return fail_errno(why, "cannot enter the directory");
@@ -420,8 +454,8 @@ static enum err on_entry(struct tree_maker *m, const struct tree_entry *e, struc
 	last = strrchr(e->path, '/');
 	head = last ? (size_t)(last - e->path) : 0;
 	last = last ? last + 1 : e->path;
-	while (m->depth > 0 && (m->levels[m->depth - 1].path_n != head ||
-				       memcmp(m->path, e->path, head) != 0)) {
+	while (m->depth > 0 &&
+		(m->levels[m->depth - 1].path_n != head || memcmp(m->path, e->path, head) != 0)) {
 		err = leave_dir(m, why);
 		if (err)
 			return err;
@@ -440,16 +474,17 @@ static enum err on_data(struct tree_maker *m, const struct tree_data *d, struct 
 	if (m->file < 0)
 		return fail(why, ERR_invalid_value, "data that belongs to no file");
 	if (d->offset > m->meta.size || d->data.n > m->meta.size - d->offset)
-		return fail_field(why, ERR_invalid_value, "offset", "data behind the end of %.200s",
-			m->name);
+		return fail_field(
+			why, ERR_invalid_value, "offset", "data behind the end of %.200s", m->name);
 	while (done < d->data.n) {
-		ssize_t n = pwrite(m->file, d->data.p + done, d->data.n - done,
-			(off_t)(d->offset + done));
+		ssize_t n = pwrite(
+			m->file, d->data.p + done, d->data.n - done, (off_t)(d->offset + done));
 
 		if (n < 0 && errno != EINTR)
 			return fail_errno(why, "cannot write %.200s", m->name);
 		done += n > 0 ? (size_t)n : 0;
 	}
+	m->end = MAX(m->end, d->offset + d->data.n);
 	return OK;
 }
 
@@ -465,11 +500,14 @@ static enum err on_end(struct tree_maker *m, struct why *why)
 	return e;
 }
 
-static enum err frame(struct tree_maker *m, const uint8_t *p, size_t n, struct why *why)
+static enum err frame(void *ctx, const uint8_t *p, size_t n, struct why *why)
 {
+	struct tree_maker *m = ctx;
 	union {
 		struct tree_entry entry;
 		struct tree_data data;
+		struct tree_expect expect;
+		struct tree_drop drop;
 		struct nothing end;
 	} body;
 	enum letter_id id;
@@ -481,45 +519,24 @@ static enum err frame(struct tree_maker *m, const uint8_t *p, size_t n, struct w
 	e = tree_frame_read(p, n, &id, &params, why);
 	if (e)
 		return e;
-	if (id != LETTER_tree_entry && id != LETTER_tree_data && id != LETTER_tree_end)
+	if (id != LETTER_tree_entry && id != LETTER_tree_data && id != LETTER_tree_end &&
+		(!m->rules.other || (id != LETTER_tree_expect && id != LETTER_tree_drop)))
 		return fail(why, ERR_unknown_method, "the tree holds a letter of another kind");
 	arena_reset(&m->arena);
-	e = shape_read(letter_kinds[id].in, mp_over(params.p, params.n), LENIENT, &m->arena, &body,
-		why);
+	e = shape_read(
+		letter_kinds[id].in, mp_over(params.p, params.n), LENIENT, &m->arena, &body, why);
 	if (e)
 		return e;
 	if (id == LETTER_tree_entry)
 		return on_entry(m, &body.entry, why);
 	if (id == LETTER_tree_data)
 		return on_data(m, &body.data, why);
-	return on_end(m, why);
+	if (id == LETTER_tree_end)
+		return on_end(m, why);
+	return m->rules.other(m->rules.other_ctx, (int)id, &body, why);
 }
 
 enum err tree_feed(struct tree_maker *m, const uint8_t *p, size_t n, struct why *why)
 {
-	enum mp_scan_result got;
-	size_t used = 0;
-	enum err e = OK;
-
-	if (m->broken)
-		return fail(why, ERR_conflict, "the tree is broken already");
-	buf_add(&m->in, p, n);
-	if (m->in.failed)
-		e = fail(why, ERR_no_memory, "no memory for a letter of the tree");
-	while (!e && used < m->in.n) {
-		got = mp_scan(&m->scan, m->in.p + used, m->in.n - used, FRAME_MAX);
-		if (got == MP_MORE)
-			break;
-		if (got != MP_WHOLE) {
-			e = fail(why, ERR_invalid_value,
-				"the tree is not msgpack, or over its ceiling");
-			break;
-		}
-		e = frame(m, m->in.p + used, m->scan.at, why);
-		used += m->scan.at;
-		m->scan = (struct mp_scan){ .depth = 0 };
-	}
-	buf_drop(&m->in, used);
-	m->broken = e != OK;
-	return e;
+	return tree_frames_feed(&m->frames, p, n, frame, m, why);
 }

@@ -38,7 +38,7 @@ struct tree_sender {
 	uint64_t skipped;
 	struct buf out;
 	size_t sent; /* bytes of out that went */
-	bool begun, ended;
+	bool begun, ended, bare;
 	uint8_t blob[TREE_BLOB_BYTES];
 };
 
@@ -106,6 +106,11 @@ void tree_sender_free(struct tree_sender *s)
 	buf_done(&s->out);
 	free(s->name);
 	free(s);
+}
+
+void tree_sender_bare(struct tree_sender *s)
+{
+	s->bare = true;
 }
 
 uint64_t tree_sender_skipped(const struct tree_sender *s)
@@ -199,7 +204,7 @@ static enum err begin_file(struct tree_sender *s, int *fd, const struct stat *st
 	if (before)
 		return say(s, st, tree_kind_hardlink, before, false, why);
 	e = say(s, st, tree_kind_file, NULL, noted, why);
-	if (e)
+	if (e || s->bare)
 		return e;
 	s->file = take_fd(fd);
 	s->size = (uint64_t)st->st_size;
@@ -275,6 +280,8 @@ static enum err child(struct tree_sender *s, int dir, const char *name, struct w
 		s->skipped++;
 		return OK;
 	}
+	if (s->bare && S_ISREG(st.st_mode))
+		return say(s, &st, tree_kind_file, NULL, false, why);
 	fd = open_child(dir, name, &st);
 	if (fd < 0)
 		return errno == 0 ? OK : fail_errno(why, "cannot read %.200s", s->path);

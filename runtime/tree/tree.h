@@ -40,6 +40,8 @@ void tree_sender_free(struct tree_sender *s); /* NULL is fine */
 /* Up to size bytes of letters; *ret_n is 0 only after the last. An error is final. */
 enum err tree_send(struct tree_sender *s, uint8_t *to, size_t size, size_t *ret_n,
 	struct why *why) MUST_CHECK;
+/* Only what there is: no data, and hard links as files. Before the first tree_send. */
+void tree_sender_bare(struct tree_sender *s);
 /* Sockets and devices that were passed over so far. */
 uint64_t tree_sender_skipped(const struct tree_sender *s);
 
@@ -56,6 +58,14 @@ struct tree_rules {
 	uid_t uid;
 	gid_t gid;
 	bool special; /* keep set-user-id, set-group-id and sticky bits */
+	/*
+	 * In directories that are new, files get their names at once: for who removes all of it
+	 * when it does not come whole.
+	 */
+	bool whole;
+	/* Gets tree.expect and tree.drop, by letter; NULL: such letters are refused. */
+	enum err (*other)(void *ctx, int letter, const void *body, struct why *why);
+	void *other_ctx;
 };
 
 /* Where a tree goes. */
