@@ -15,7 +15,8 @@
 				C(kernel_delete) C(kernel_default) C(daemon_start) C(daemon_stop) \
 					C(daemon_status) C(daemon_restart) C(daemon_logs) C( \
 						system_install) C(system_status) C(system_restart) \
-						C(system_uninstall) C(config_show) C(config_path) \
+						C(system_uninstall) C(doctor) \
+							C(config_show) C(config_path) \
 							C(ssh_config) C(ping) C(events) C(version) \
 								C(completion) C(help) C(complete) \
 									C(ssh_user)
