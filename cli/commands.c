@@ -56,6 +56,7 @@
 	C(system_uninstall) \
 	C(config_show) \
 	C(config_path) \
+	C(doctor) \
 	C(prune) \
 	C(ssh_config) \
 	C(ping) \
