@@ -26,6 +26,7 @@ static const struct actor_class *const classes[ACTOR_COUNT] = {
 static const struct route routes[] = {
 	/* what clients may ask, through the gate */
 	R(vm_create_begin, VM_BIT, GATE_BIT),
+	R(vm_preflight, VM_BIT, GATE_BIT),
 	R(vm_create_status, VM_BIT, GATE_BIT),
 	R(vm_start, VM_BIT, GATE_BIT),
 	R(vm_stop, VM_BIT, GATE_BIT),
@@ -52,7 +53,7 @@ static const struct route routes[] = {
 	R(doctor_look, VM_BIT, GATE_BIT),
 	R(vm_explain, VM_BIT, GATE_BIT),
 	R(image_list, IMAGE_BIT, GATE_BIT),
-	R(image_show, IMAGE_BIT, GATE_BIT),
+	R(image_show, IMAGE_BIT, GATE_BIT | VM_BIT),
 	R(image_import, IMAGE_BIT, GATE_BIT),
 	R(image_register, IMAGE_BIT, GATE_BIT),
 	R(image_promote, IMAGE_BIT, GATE_BIT),
@@ -61,8 +62,8 @@ static const struct route routes[] = {
 	R(image_catalog, IMAGE_BIT, GATE_BIT),
 	R(image_export, IMAGE_BIT, GATE_BIT),
 	R(image_delete, IMAGE_BIT, GATE_BIT),
-	R(kernel_list, KERNEL_BIT, GATE_BIT),
-	R(kernel_show, KERNEL_BIT, GATE_BIT),
+	R(kernel_list, KERNEL_BIT, GATE_BIT | VM_BIT),
+	R(kernel_show, KERNEL_BIT, GATE_BIT | VM_BIT),
 	R(kernel_pull, KERNEL_BIT, GATE_BIT),
 	R(kernel_import, KERNEL_BIT, GATE_BIT),
 	R(kernel_delete, KERNEL_BIT, GATE_BIT),
@@ -120,7 +121,7 @@ static const struct route routes[] = {
 	/* ... and what of all that is there */
 	R(priv_list_things, PRIV_BIT, VM_BIT),
 	/* which build it is, for whoever is asked how things are */
-	R(priv_ping, PRIV_BIT, NET_BIT | GATE_BIT),
+	R(priv_ping, PRIV_BIT, NET_BIT | GATE_BIT | VM_BIT),
 };
 
 enum err roster_house(

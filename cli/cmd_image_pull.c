@@ -9,6 +9,7 @@
 #include "cli/file.h"
 #include "cli/image.h"
 #include "cli/op.h"
+#include "cli/preflight.h"
 #include "cli/report.h"
 
 static const struct flag pull_flags[] = {
@@ -117,7 +118,8 @@ static int pull(struct cli *c)
 	if (fill(c, &body, &why))
 		return report_usage(c, &why);
 	if (op_ask(c, LETTER_image_pull, &body, &info, &why))
-		return report(c, &why);
+		return report_with_all(
+			c, &why, &(struct vm_preflight){ .has_pull = true, .pull = true });
 	return print_image(c, &info);
 }
 

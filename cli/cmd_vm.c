@@ -3,6 +3,7 @@
  */
 #include "cli/create.h"
 #include "cli/each.h"
+#include "cli/preflight.h"
 #include "cli/report.h"
 #include "cli/sync.h"
 
@@ -85,7 +86,13 @@ static const struct flag start_flags[] = {
 
 static int start(struct cli *c)
 {
-	return act_on_names(c, LETTER_vm_start, "vm");
+	struct each s;
+	int code = each_ask(&s, c, LETTER_vm_start, "vm");
+
+	if (!code && s.n == 1 && !each_good(&s, 0))
+		return report_with_all(
+			c, &s.calls[0].why, &(struct vm_preflight){ .start = s.names[0] });
+	return code ? code : each_names(&s);
 }
 
 const struct command cmd_vm_start = {

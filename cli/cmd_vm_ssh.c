@@ -14,6 +14,7 @@
 #include "cli/file.h"
 #include "cli/interrupts.h"
 #include "cli/link.h"
+#include "cli/preflight.h"
 #include "cli/remind.h"
 #include "cli/report.h"
 #include "cli/spawn.h"
@@ -56,20 +57,6 @@ struct ssh_run {
 
 /* ---- preflight: everything that is wrong, at once (row B5) ---- */
 
-static void add_problem(struct why *all, const struct why *one)
-{
-	size_t n;
-
-	if (all->code == OK) {
-		*all = *one;
-		return;
-	}
-	n = strlen(all->text);
-	snprintf(all->text + n, sizeof(all->text) - n, "; %s", one->text);
-	if (!all->hint[0])
-		memcpy(all->hint, one->hint, sizeof(all->hint));
-}
-
 /* Somebody may just have started it by hand: a server goes to the background before it listens. */
 static bool comes_up(struct ssh_run *r)
 {
@@ -100,23 +87,24 @@ static enum err check_server(struct ssh_run *r, struct why *why)
 	return fail_hint(why, "`banger vm exec %s` needs none", s->name);
 }
 
-static enum err preflight(struct ssh_run *r, struct why *why)
+/* EXIT_DONE, or the exit code after all that is wrong was said. */
+static int check_all(struct ssh_run *r)
 {
+	struct preflight p = { .c = r->c };
 	struct vm_ssh q = { r->vm, NULL };
-	struct why all = { .code = OK }, one;
+	struct why one;
 
 	if (program_path("ssh", r->program, sizeof(r->program), &one)) {
 		fail_hint(&one, "install OpenSSH's client (Debian: apt install openssh-client)");
-		add_problem(&all, &one);
+		preflight_add(&p, &one);
 	}
 	if (ssh_find(&r->ssh, &one) || ssh_key_ready(&r->ssh, &one))
-		add_problem(&all, &one);
+		preflight_add(&p, &one);
 	else
 		q.ssh_key = r->ssh.public;
 	if (ask(r->c, LETTER_vm_ssh, &q, &r->said, &one) || check_server(r, &one))
-		add_problem(&all, &one);
-	*why = all;
-	return all.code;
+		preflight_add(&p, &one);
+	return preflight_report(&p);
 }
 
 /* ---- the words of ssh ---- */
@@ -279,7 +267,12 @@ static int run(struct cli *c)
 	if (e)
 		return report_usage(c, &why);
 	c->silent_version = c->has_tail && !c->err_live && !c->progress;
-	if (link_open(c, &why) || preflight(&r, &why) || mark(&r, &why))
+	if (link_open(c, &why))
+		return report(c, &why);
+	code = check_all(&r);
+	if (code)
+		return code;
+	if (mark(&r, &why))
 		return report(c, &why);
 	if (make_words(&r, &why)) {
 		code = report(c, &why);

@@ -3,6 +3,7 @@
  */
 #include "cli/create.h"
 
+#include "cli/preflight.h"
 #include "cli/report.h"
 #include "cli/ssh.h"
 
@@ -44,7 +45,8 @@ int create_begin(struct create *k)
 		return 0;
 	op_close(&k->op);
 	interrupts_to(i, NULL, NULL);
-	return report(c, &ask.why);
+	c->link->note = NULL;
+	return report_with_all(c, &ask.why, &(struct vm_preflight){ .create = &k->body });
 }
 
 int create_wait(struct create *k)

@@ -150,17 +150,20 @@ int each_json(struct each *s, const char *list)
 	return code;
 }
 
+int each_names(struct each *s)
+{
+	if (s->c->json)
+		return each_json(s, NULL);
+	for (unsigned i = 0; i < s->n; i++)
+		if (each_good(s, i))
+			printf("%s\n", s->names[i]);
+	return each_failures(s);
+}
+
 int act_on_names(struct cli *c, enum letter_id letter, const char *field)
 {
 	struct each s;
 	int code = each_ask(&s, c, letter, field);
 
-	if (code)
-		return code;
-	if (c->json)
-		return each_json(&s, NULL);
-	for (unsigned i = 0; i < s.n; i++)
-		if (each_good(&s, i))
-			printf("%s\n", s.names[i]);
-	return each_failures(&s);
+	return code ? code : each_names(&s);
 }

@@ -44,6 +44,8 @@ int each_json(struct each *s, const char *list);
 /* Says the failures on stderr; answers the exit code. */
 int each_failures(struct each *s);
 
+/* The names of the good ones, or documents; then the failures. */
+int each_names(struct each *s);
 /* All of it, for letters whose result is not worth showing: prints the names of the good ones. */
 int act_on_names(struct cli *c, enum letter_id letter, const char *field);
 

@@ -71,6 +71,11 @@ int report(struct cli *c, const struct why *why)
 	return code_of(c, false);
 }
 
+int report_code(const struct cli *c)
+{
+	return code_of(c, false);
+}
+
 int report_usage(struct cli *c, const struct why *why)
 {
 	say(c, why);

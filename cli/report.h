@@ -12,6 +12,8 @@
 int report(struct cli *c, const struct why *why);
 /* The same for a line that was wrong. */
 int report_usage(struct cli *c, const struct why *why);
+/* The exit code of a failure of banger's own, for those who say it themselves. */
+int report_code(const struct cli *c);
 /* "banger: ..." on stderr, not with --quiet. */
 void note(struct cli *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The text with everything escaped that could fool a terminal; lives in c->mem. */

@@ -359,6 +359,24 @@ enum err forwards_open(struct machine *m, struct why *why)
 	return OK;
 }
 
+static void turn_away(void *ctx UNUSED, struct chan *c, const struct world_peer *peer UNUSED)
+{
+	chan_close(c);
+}
+
+enum err forward_try(struct vmd *v, const char *publish, struct why *why)
+{
+	struct forward f = { .listener = NULL };
+	enum err e;
+
+	must(parse_publish(publish, &f.address, &f.port, &f.guest));
+	e = world_listen_tcp(v->world, f.address, f.port, turn_away, NULL, &f.listener, why);
+	if (e)
+		return explain(&f, why);
+	world_listener_free(f.listener);
+	return OK;
+}
+
 void forwards_close(struct machine *m)
 {
 	struct session *s, *next;

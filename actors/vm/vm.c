@@ -29,8 +29,7 @@ static bool no_boot(const struct vm_create *q)
 	return q->has_start && !q->start;
 }
 
-static enum err check_create(
-	struct vmd *v, const struct vm_create *q, struct vm_record *r, struct why *why)
+enum err vm_check_name(struct vmd *v, const struct vm_create *q, struct why *why)
 {
 	if (v->by_id.count >= MACHINES_MAX)
 		return fail(why, ERR_busy, "%d machines exist, one more is refused", MACHINES_MAX);
@@ -39,7 +38,13 @@ static enum err check_create(
 		return fail_hint(why,
 			"delete it with `banger vm delete %s`, or choose another name", q->name);
 	}
-	if (vmm_choose(v, r, why))
+	return OK;
+}
+
+static enum err check_create(
+	struct vmd *v, const struct vm_create *q, struct vm_record *r, struct why *why)
+{
+	if (vm_check_name(v, q, why) || vmm_choose(v, r, why))
 		return why->code;
 	if (q->has_force && q->force)
 		return OK;
@@ -48,7 +53,7 @@ static enum err check_create(
 	return admit_disk(v, q->has_disk ? r->disk : 0, why);
 }
 
-static void record_from(
+void vm_record_from(
 	struct vmd *v, const struct vm_create *q, char id[11], char name[64], struct vm_record *r)
 {
 	const struct config *c = v->env->config;
@@ -88,7 +93,7 @@ static void on_create(void *state, const struct letter *l, const void *body)
 	char id[11], name[64];
 	struct why why;
 
-	record_from(v, q, id, name, &r);
+	vm_record_from(v, q, id, name, &r);
 	if (check_create(v, q, &r, &why)) {
 		refuse(v->me, l->reply, &why);
 		return;
@@ -433,6 +438,7 @@ static enum err vm_open(void *state, struct actor *me, void *env, struct why *wh
 	TAILQ_INIT(&v->op_list);
 	TAILQ_INIT(&v->waiters);
 	TAILQ_INIT(&v->listings);
+	TAILQ_INIT(&v->preflights);
 	/* ids of an earlier daemon are in the past; they stay below 2^53 for JSON's sake */
 	v->next_op = world_unix_ms(v->world);
 	v->next_stream = 1;
@@ -460,6 +466,7 @@ static void vm_close(void *state)
 	}
 	op_forget_all(v);
 	look_end(v);
+	preflights_end(v);
 	(void)!world_clock_watch(v->world, NULL, NULL, NULL);
 	world_timer_stop(&v->fills);
 	vm_load_done(v);
@@ -527,6 +534,7 @@ static void vm_verify(const void *state)
 static const struct handler handlers[] = {
 	{ LETTER_vm_create_begin, on_create },
 	{ LETTER_vm_create_status, on_create_status },
+	{ LETTER_vm_preflight, vm_preflight },
 	{ LETTER_vm_start, on_start },
 	{ LETTER_vm_stop, on_stop },
 	{ LETTER_vm_kill, on_kill },

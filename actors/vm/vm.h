@@ -36,6 +36,7 @@ enum {
 struct job;
 struct load;
 struct listing;
+struct preflight;
 struct vmd;
 struct machine;
 struct vmm_driver;
@@ -302,6 +303,9 @@ const struct vmm_driver *vmm_of(enum driver id);
 /* Which driver and layer it gets; refuses what that driver cannot do. */
 enum err vmm_choose(struct vmd *v, struct vm_record *r, struct why *why);
 bool vmm_reflinks(struct vmd *v); /* files beneath STATE can share blocks: by trial, once */
+/* The same, but all that is wrong is told. */
+void vmm_problems(struct vmd *v, struct vm_record *r, void (*add)(void *ctx, const struct why *why),
+	void *ctx);
 bool vmm_by_helper(const struct vmd *v); /* VMMs live in the helper's jails */
 enum flow_said vmm_launch(struct machine *m, struct why *why);
 /* A word of its command line that no other machine's has. */
@@ -342,6 +346,9 @@ struct vmd {
 	TAILQ_HEAD(, op) op_list;
 	TAILQ_HEAD(, waiter) waiters;
 	TAILQ_HEAD(, listing) listings;
+	TAILQ_HEAD(, preflight) preflights;
+	uint32_t preflights_n;
+	uint64_t next_preflight;
 	uint32_t views_due; /* guests whose numbers were asked for */
 	uint64_t next_op, next_stream;
 	uint64_t promised_memory, promised_disk; /* of all machines */
@@ -546,6 +553,8 @@ enum err forwards_take(
 void forwards_done(struct machine *m);
 /* Listens, where it does not yet: before a boot, so that a port that is taken is told in time. */
 enum err forwards_open(struct machine *m, struct why *why) MUST_CHECK;
+/* Could it be listened at now? */
+enum err forward_try(struct vmd *v, const char *publish, struct why *why) MUST_CHECK;
 void forwards_close(struct machine *m); /* and ends what came in there */
 void forwards_begin(struct machine *m); /* its agent answers: those who wait are let in */
 uint32_t forwards_show(const struct machine *m, struct arena *a, struct vm_forward **ret);
@@ -558,6 +567,10 @@ void passage_closed(struct session *s); /* its session is being freed */
 /* query.c */
 letter_fn query_agent;
 void queries_end(struct machine *m, const struct why *why);
+
+/* preflight.c */
+letter_fn vm_preflight;
+void preflights_end(struct vmd *v);
 
 /* look.c */
 letter_fn look_list, look_show;
@@ -587,6 +600,9 @@ void vm_probation_failed(struct machine *m, const struct why *why);
 
 /* vm.c */
 void machine_gone(struct machine *m); /* answers who waits for it, and frees it */
+void vm_record_from(
+	struct vmd *v, const struct vm_create *q, char id[11], char name[64], struct vm_record *r);
+enum err vm_check_name(struct vmd *v, const struct vm_create *q, struct why *why) MUST_CHECK;
 void vm_loaded(struct vmd *v);
 void vm_no_such(struct vmd *v, const struct letter *l, const char *ref);
 

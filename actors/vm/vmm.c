@@ -65,21 +65,42 @@ static enum err firecracker_fits(const struct vmd *v, const struct vm_record *r,
 	return fail_hint(why, "use --net none, --driver qemu, or `banger system install`");
 }
 
+/* Without the helper qemu, which needs nothing but itself. */
+static void pick_driver(struct vmd *v, struct vm_record *r)
+{
+	struct why why;
+
+	if (r->driver != driver_auto)
+		return;
+	r->driver = driver_firecracker;
+	if (!vmm_by_helper(v) || r->accel == accel_tcg || r->layer == layer_qcow2 ||
+		firecracker_driver.probe(v, r, &why))
+		r->driver = driver_qemu;
+}
+
 enum err vmm_choose(struct vmd *v, struct vm_record *r, struct why *why)
 {
 	enum err e;
 
-	if (r->driver == driver_auto) {
-		/* without the helper qemu, which needs nothing but itself */
-		r->driver = driver_firecracker;
-		if (!vmm_by_helper(v) || r->accel == accel_tcg || r->layer == layer_qcow2 ||
-			firecracker_driver.probe(v, r, why))
-			r->driver = driver_qemu;
-	}
+	pick_driver(v, r);
 	e = r->driver == driver_firecracker ? firecracker_fits(v, r, why) : OK;
 	if (!e)
 		e = choose_layer(v, r, why);
 	return e ? e : vmm_of(r->driver)->probe(v, r, why);
+}
+
+void vmm_problems(struct vmd *v, struct vm_record *r, void (*add)(void *ctx, const struct why *why),
+	void *ctx)
+{
+	struct why why;
+
+	pick_driver(v, r);
+	if (r->driver == driver_firecracker && firecracker_fits(v, r, &why))
+		add(ctx, &why);
+	if (choose_layer(v, r, &why))
+		add(ctx, &why);
+	if (vmm_of(r->driver)->probe(v, r, &why))
+		add(ctx, &why);
 }
 
 /* ---- beginning and end ---- */

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Admission and preflight: what the host cannot carry is refused with the numbers."""
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -34,5 +35,31 @@ def admission(house):
     assert house.sh("two", "echo works") == "works\n"
 
 
+def all_at_once(house):
+    """preflight: everything that is wrong with a request, and nothing made"""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        house.create("there", "--no-start", "-p", f"{port}:80")
+        words = ("vm", "create", "--name", "there", "--image", "nosuch", "--kernel", "neither",
+                 "--driver", "firecracker", "--layer", "dm", "--memory", "900G", "--disk", "60T",
+                 "-p", f"{port}:80")
+        error = house.fails(*words)
+        fields = [p.get("field") for p in error["problems"]]
+        codes = {p["code"] for p in error["problems"]}
+        assert {"name", "net", "layer", "memory", "disk", "publish"} <= set(fields), error
+        assert {"exists", "not_found", "conflict", "no_memory", "no_space"} <= codes, error
+        texts = " ".join(p["message"] for p in error["problems"])
+        assert "nosuch" in texts and "neither" in texts and "there" in texts, texts
+        assert error["code"] == "exists" and error["message"] == error["problems"][0]["message"]
+        assert all(p["message"] for p in error["problems"])
+        done = house.run(*words)
+        assert done.code == 1 and done.err.count(b"banger: ") == len(error["problems"]), done.err
+        assert list(house.vms()) == ["there"]
+        assert [p.name for p in (house.state / "vm").iterdir()] == [house.vm("there")["id"]]
+        assert house.fails("vm", "start", "there")["code"] == "conflict"
+
+
 if __name__ == "__main__":
-    live.main([admission])
+    live.main([admission, all_at_once])

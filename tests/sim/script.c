@@ -48,6 +48,11 @@ static void ask_create(struct client *c)
 	q.driver = driver_firecracker;
 	q.net = net_none;
 	q.accel = sim_chance(s, 800) ? accel_kvm : accel_auto;
+	if (sim_chance(s, 100)) {
+		client_ask(c, LETTER_vm_preflight,
+			&(struct vm_preflight){ .create = &q, .has_pull = true, .pull = true });
+		return;
+	}
 	client_ask(c, LETTER_vm_create_begin, &q)->rm = q.rm;
 }
 
@@ -56,7 +61,10 @@ static void ask_start(struct client *c)
 	struct vm_start q = { .vm = any_vm(c->sim), .has_detach = true };
 
 	q.detach = sim_chance(c->sim, 400);
-	client_ask(c, LETTER_vm_start, &q);
+	if (sim_chance(c->sim, 100))
+		client_ask(c, LETTER_vm_preflight, &(struct vm_preflight){ .start = q.vm });
+	else
+		client_ask(c, LETTER_vm_start, &q);
 }
 
 static void ask_stop(struct client *c)
