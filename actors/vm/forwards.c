@@ -9,7 +9,7 @@
  * own address, where ports of two machines do not meet: at the port of the host and, where the host
  * allows that, at the guest's, so that NAME.vm:80 is what it says.
  */
-#include "actors/vm/vm.h"
+#include "actors/vm/forwards.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "proto/check.h"

@@ -3,6 +3,7 @@
  * interface (row B7). dm, by the root helper, is in layer_dm.c; its work disk is made here.
  */
 #include "actors/shared/job.h"
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 #include "base/text.h"
 

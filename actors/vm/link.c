@@ -6,6 +6,7 @@
  */
 #include "base/log.h"
 #include "base/text.h"
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 
 enum { LETTERS_PORT = 1024, RETRY_MS = 1000, SOON_TRIES = 100 };

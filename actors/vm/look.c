@@ -6,6 +6,7 @@
  * that hangs costs its row the numbers, and the list half a second. What came is kept for a while,
  * so lists one behind the other ask no guest twice.
  */
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 #include "base/text.h"
 

@@ -9,6 +9,7 @@
 #include "actors/shared/job.h"
 #include "actors/shared/notes.h"
 #include "actors/shared/records.h"
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 
 static void copy_in(char *to, size_t size, const char **field, const char *from)

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "actors/shared/notes.h"
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 
 static void forget_due(void *ctx);

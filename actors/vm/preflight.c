@@ -7,6 +7,7 @@
  * look at: the same checks, each for itself. Images and kernels are other actors', so they are
  * asked, and a name that the catalog has is there as long as it may be fetched.
  */
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 #include "actors/shared/catalog.h"
 #include "base/text.h"

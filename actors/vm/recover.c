@@ -7,6 +7,7 @@
  */
 #include "actors/shared/notes.h"
 #include "actors/shared/records.h"
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 #include "base/log.h"
 #include "base/text.h"

@@ -7,6 +7,7 @@
 
 #include "actors/shared/notes.h"
 #include "base/log.h"
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 
 enum { BEGIN_MS = 120000 }; /* an agent waits for the image's init before it begins a program */

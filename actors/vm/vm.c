@@ -5,6 +5,7 @@
  * into the guests. How a machine is made is in flows.c, what a restart finds in recover.c,
  * streams in sessions.c. Never touches a file or process but through the world.
  */
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 
 #include "actors/shared/notes.h"
