@@ -226,7 +226,8 @@ static bool is_public(enum letter_id id)
 	       (id >= LETTER_image_list && id <= LETTER_image_delete) ||
 	       (id >= LETTER_kernel_list && id <= LETTER_kernel_default) ||
 	       (id >= LETTER_space_where && id <= LETTER_space_pick) ||
-	       id == LETTER_net_status || id == LETTER_op_cancel;
+	       id == LETTER_net_status || id == LETTER_op_cancel || id == LETTER_doctor_look ||
+	       id == LETTER_vm_explain;
 }
 
 /* The actor whose mark an operation or stream id bears; 0 when it bears none. */

@@ -59,6 +59,7 @@ static const struct rule rules[] = {
 	{ LETTER_priv_kill_process, 10000, true, false },
 	{ LETTER_priv_signal_process, 10000, true, false },
 	{ LETTER_priv_connect_vmm, 10000, true, true },
+	{ LETTER_priv_list_things, 10000, true, false },
 };
 
 /* ---- state ---- */
@@ -520,6 +521,7 @@ static const struct handler handlers[] = {
 	V(priv_kill_process),
 	V(priv_signal_process),
 	V(priv_connect_vmm),
+	V(priv_list_things),
 	{ 0, NULL },
 };
 

@@ -49,6 +49,8 @@ static const struct route routes[] = {
 	R(vm_health, VM_BIT, GATE_BIT),
 	R(vm_ports, VM_BIT, GATE_BIT),
 	R(vm_stats, VM_BIT, GATE_BIT),
+	R(doctor_look, VM_BIT, GATE_BIT),
+	R(vm_explain, VM_BIT, GATE_BIT),
 	R(image_list, IMAGE_BIT, GATE_BIT),
 	R(image_show, IMAGE_BIT, GATE_BIT),
 	R(image_import, IMAGE_BIT, GATE_BIT),
@@ -115,6 +117,8 @@ static const struct route routes[] = {
 	R(priv_connect_vmm, PRIV_BIT, VM_BIT),
 	R(priv_cleanup_jailer_chroot, PRIV_BIT, VM_BIT),
 	R(priv_ensure_socket_access, PRIV_BIT, VM_BIT),
+	/* ... and what of all that is there */
+	R(priv_list_things, PRIV_BIT, VM_BIT),
 	/* which build it is, for whoever is asked how things are */
 	R(priv_ping, PRIV_BIT, NET_BIT | GATE_BIT),
 };

@@ -40,6 +40,7 @@ static const char usage_text[] =
 struct setup {
 	struct helper h;
 	struct door *door;
+	struct nft_watch *rules;
 	const char *socket;
 	bool teardown;
 	struct sigwatch term, interrupt;
@@ -222,6 +223,8 @@ static enum err open_all(struct setup *s, struct why *why)
 
 	if (!e)
 		e = loop_new(&s->h.loop, why);
+	if (!e && nft_watch_open(&s->h, &s->rules, why)) /* rules are mended at a start, too */
+		log_line(LOG_WARN, "helper", "rules are not watched", "why", why->text, NULL);
 	if (!e)
 		e = vmms_open(&s->h, &s->h.vmms, why);
 	if (!e)
@@ -288,6 +291,7 @@ static int serve(struct setup *s)
 	timer_stop(&s->alive);
 	notify_close(&s->notify);
 	door_close(s->door);
+	nft_watch_close(s->rules);
 	vmms_close(s->h.vmms);
 	sigwatch_stop(&s->term);
 	sigwatch_stop(&s->interrupt);

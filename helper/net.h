@@ -76,6 +76,13 @@ enum err net_rules(struct helper *h, struct why *why) MUST_CHECK;
 /* The batch, or when it fails, both tables anew. */
 enum err net_change(struct helper *h, struct nft_batch *b, struct why *why) MUST_CHECK;
 
+/*
+ * nft_watch.c: banger's tables are made anew when somebody else changes them. Needs the loop.
+ */
+struct nft_watch;
+enum err nft_watch_open(struct helper *h, struct nft_watch **ret, struct why *why) MUST_CHECK;
+void nft_watch_close(struct nft_watch *w); /* NULL is fine */
+
 /* forward.c: the host forwards packets, and what it did before is in the ledger. */
 enum err forward_on(struct helper *h, struct why *why) MUST_CHECK;
 enum err forward_restore(struct helper *h, struct why *why) MUST_CHECK;

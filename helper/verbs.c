@@ -65,5 +65,7 @@ const struct verb verbs[] = {
 	{ LETTER_priv_connect_vmm, NULL, NULL, connect_act,
 		"a machine whose VMM lives; a socket (or the console's FIFO) in its jail, opened "
 		"without following a link" },
+	{ LETTER_priv_list_things, things_check, NULL, things_act,
+		"only read: the ledger, and whether the host has what it names" },
 	{ LETTER_COUNT, NULL, NULL, NULL, NULL },
 };

@@ -50,5 +50,8 @@ verb_about chroot_about;
 verb_act chroot_act;
 /* connect.c */
 verb_act connect_act;
+/* things.c */
+verb_check things_check;
+verb_act things_act;
 
 #endif

@@ -21,6 +21,7 @@
 #include "proto/kernel.def"
 #include "proto/net.def"
 #include "proto/vm.def"
+#include "proto/doctor.def"
 
 #include "proto/agent.def"
 #include "proto/inside.def"
@@ -32,14 +33,15 @@
 #define ALL_SHAPES(S)                                                                          \
 	COMMON_SHAPES(S) CLI_SHAPES(S) IMAGE_SHAPES(S) KERNEL_SHAPES(S) VM_SHAPES(S)            \
 	AGENT_SHAPES(S) WORKER_SHAPES(S) STORE_SHAPES(S) INSIDE_SHAPES(S) CONFIG_SHAPES(S) \
-	PRIV_SHAPES(S) DNS_SHAPES(S) NET_SHAPES(S) SPACE_SHAPES(S)
+	PRIV_SHAPES(S) DNS_SHAPES(S) NET_SHAPES(S) SPACE_SHAPES(S) DOCTOR_SHAPES(S)
 
 /* T(name, list): each conversation and its letters. */
 #define ALL_TALKS(T)                                                                           \
 	T(common, COMMON_LETTERS) T(cli, CLI_LETTERS) T(vm, VM_LETTERS) T(image, IMAGE_LETTERS) \
 	T(kernel, KERNEL_LETTERS) T(agent, AGENT_LETTERS) T(worker, WORKER_LETTERS)             \
 	T(store, STORE_LETTERS) T(inside, INSIDE_LETTERS) T(priv, PRIV_LETTERS) \
-	T(dns, DNS_LETTERS) T(net, NET_LETTERS) T(space, SPACE_LETTERS)
+	T(dns, DNS_LETTERS) T(net, NET_LETTERS) T(space, SPACE_LETTERS) \
+	T(doctor, DOCTOR_LETTERS)
 
 /* C types of values: ct_<type>. */
 #define CT_BOOL bool

@@ -47,6 +47,7 @@ static void on_hello(struct machine *m, struct bytes params)
 	l->built = hello.version.built;
 	l->boot_ms = hello.boot_ms;
 	l->hello = true;
+	m->v->kvm_ran |= m->r.accel == accel_kvm;
 	for (uint32_t i = 0; i < hello.warnings.n; i++)
 		log_line(LOG_WARN, "vm", "guest", "vm", m->id, "says", hello.warnings.v[i], NULL);
 	log_line(LOG_INFO, "vm", "agent answers", "vm", m->id, "name", m->name, "guest_ms",

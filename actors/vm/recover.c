@@ -5,8 +5,6 @@
  * A machine whose VMM lives is taken back; one that was being made or started is kept only if its
  * operation was detached and its agent answers soon; everything else is undone or removed.
  */
-#include <signal.h>
-
 #include "actors/shared/notes.h"
 #include "actors/shared/records.h"
 #include "actors/vm/vm.h"
@@ -186,60 +184,6 @@ static void settle_machine(struct machine *m)
 		machine_delete_for(m, NULL);
 }
 
-/* ---- what nobody knows ---- */
-
-struct sweep {
-	struct vmd *v;
-	enum area area;
-};
-
-static void stray_ended(void *ctx UNUSED, int status UNUSED)
-{
-}
-
-static void end_stray(struct vmd *v, const char *id)
-{
-	struct child *c;
-	char needle[32];
-
-	snprintf(needle, sizeof(needle), "banger-%s", id);
-	if (world_adopt(v->world, 0, 0, needle, stray_ended, NULL, &c, NULL))
-		return;
-	log_line(LOG_WARN, "vm", "ended a VMM that no record knows", "vm", id, NULL);
-	child_signal(c, SIGKILL);
-	child_free(c);
-}
-
-static void sweep_one(void *ctx, const char *name)
-{
-	struct sweep *s = ctx;
-	char path[280];
-	struct why why;
-
-	if (machine_find(s->v, name))
-		return;
-	if (s->area == RUNTIME && type_ok(&type_vm_id, "vm", name, NULL) == OK)
-		end_stray(s->v, name);
-	snprintf(path, sizeof(path), "vm/%s", name);
-	log_line(LOG_INFO, "vm", "removed what no record knows", "path", path, NULL);
-	if (world_remove(s->v->world, s->area, path, &why))
-		log_line(LOG_WARN, "vm", "cannot remove", "path", path, "why", why.text, NULL);
-}
-
-static void sweep(struct vmd *v)
-{
-	static const enum area areas[] = { STATE, RUNTIME };
-	struct why why;
-
-	for (size_t i = 0; i < COUNT(areas); i++) {
-		struct sweep s = { v, areas[i] };
-
-		if (world_list(v->world, areas[i], "vm", sweep_one, &s, &why))
-			log_line(
-				LOG_WARN, "vm", "cannot look for leftovers", "why", why.text, NULL);
-	}
-}
-
 /* ---- loading ---- */
 
 static void forget_journal(struct vmd *v, const char *id)
@@ -256,9 +200,7 @@ static void settle_all(struct load *load)
 	struct vmd *v = load->v;
 	struct link *l, *next;
 
-	sweep(v);
-	dm_sweep(v);
-	vm_settle_network(v);
+	strays_sweep(v);
 	for (uint32_t i = 0; i < load->open_n; i++) {
 		struct machine *m = machine_find(v, load->open[i].vm);
 
@@ -274,6 +216,7 @@ static void settle_all(struct load *load)
 		if (!flow_active(&m->flow) && !m->on_probation)
 			settle_machine(m);
 	}
+	strays_end_processes(v);
 	log_line(LOG_INFO, "vm", "machines known", "count", log_u64(v->by_id.count).s, NULL);
 	vm_loaded(v);
 }

@@ -549,6 +549,8 @@ static const struct handler handlers[] = {
 	{ LETTER_vm_health, query_agent },
 	{ LETTER_vm_ports, query_agent },
 	{ LETTER_vm_stats, query_agent },
+	{ LETTER_doctor_look, vm_on_look },
+	{ LETTER_vm_explain, vm_on_explain },
 	{ LETTER_op_cancel, on_cancel },
 	{ LETTER_stream_data, session_from_client },
 	{ LETTER_stream_credit, session_from_client },

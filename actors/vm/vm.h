@@ -29,6 +29,7 @@ enum {
 	CONSOLE_TAIL = 4096, /* bytes kept in memory to tell why a guest died */
 	HANGUP_GRACE_MS = 5000, /* row A9: between HUP and KILL */
 	USAGE_MS = 1000, /* how old a process's usage may be when it is told */
+	EXPLAINS_MAX = 16, /* machines that the root helper is asked about at once */
 	EARLY_MS = 15000 /* how long a letter waits for an agent that has not answered yet */
 };
 
@@ -177,6 +178,11 @@ struct resizing { /* a work disk that grows while its machine runs; vm.set waits
 	struct wtimer deadline;
 };
 
+struct explaining { /* vm.explain, while the helper looks; serial 0: free */
+	struct reply_to reply;
+	uint32_t serial; /* of the machine */
+};
+
 struct waiter { /* vm.wait */
 	TAILQ_ENTRY(waiter) entry;
 	struct vmd *v;
@@ -295,6 +301,7 @@ extern const struct vmm_driver qemu_driver, firecracker_driver;
 const struct vmm_driver *vmm_of(enum driver id);
 /* Which driver and layer it gets; refuses what that driver cannot do. */
 enum err vmm_choose(struct vmd *v, struct vm_record *r, struct why *why);
+bool vmm_reflinks(struct vmd *v); /* files beneath STATE can share blocks: by trial, once */
 bool vmm_by_helper(const struct vmd *v); /* VMMs live in the helper's jails */
 enum flow_said vmm_launch(struct machine *m, struct why *why);
 /* A word of its command line that no other machine's has. */
@@ -344,7 +351,9 @@ struct vmd {
 	/* the store was read and what was open is settled; the gate listens after that */
 	bool loaded;
 	uint64_t boot_cpu_ms; /* most that an emulated guest took until its hello; 0: none yet */
+	bool kvm_ran; /* a guest reached userspace under KVM in this life of the daemon */
 	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
+	struct explaining explains[EXPLAINS_MAX];
 	struct reply_to counts_due; /* the gate waits for us to be loaded */
 	struct wtimer forget_ops;
 	struct wtimer fills; /* of layer dm, and of the host's disk, while a machine runs */
@@ -404,6 +413,23 @@ flow_fn vm_lease_address, vm_return_address;
 void machine_mend_network(struct machine *m); /* it was taken back: its tap and rules, too */
 void vm_settle_network(struct vmd *v); /* leases and taps of no machine end */
 void machine_network_words(const struct machine *m, struct buf *line); /* for the guest's kernel */
+
+/* strays.c */
+struct stray_found {
+	enum { STRAY_DIRECTORY, STRAY_PROCESS, STRAY_SNAPSHOT, STRAY_TAP } kind;
+	const char *name, *why; /* of a process: its machine's id */
+	enum area area; /* of a directory */
+	pid_t pid;
+	uint64_t start;
+};
+typedef void stray_fn(void *ctx, const struct stray_found *f);
+void strays_each(struct vmd *v, stray_fn *fn, void *ctx);
+void stray_remove(struct vmd *v, const struct stray_found *f); /* a directory or process */
+void strays_sweep(struct vmd *v); /* all of them go, taps and snapshots by the helper */
+void strays_end_processes(struct vmd *v); /* again, when machines have what is theirs */
+
+/* doctor.c, explain.c */
+letter_fn vm_on_look, vm_on_explain;
 
 /* flows.c */
 /* What an answer that a flow's step waits for is asked for by ... */

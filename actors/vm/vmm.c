@@ -20,7 +20,7 @@ bool vmm_by_helper(const struct vmd *v)
 /* ---- choice ---- */
 
 /* By trial, once in a daemon's life: nothing else tells what a filesystem can. */
-static bool reflinks_work(struct vmd *v)
+bool vmm_reflinks(struct vmd *v)
 {
 	static const char from[] = "vm/.reflink", to[] = "vm/.reflink-copy";
 	struct why why;
@@ -52,7 +52,7 @@ static enum err choose_layer(struct vmd *v, struct vm_record *r, struct why *why
 		return fail_hint(why, "use --layer reflink or --layer copy");
 	}
 	if (raw && r->layer == layer_auto && !(vmm_by_helper(v) && host.device_mapper))
-		r->layer = reflinks_work(v) ? layer_reflink : layer_copy;
+		r->layer = vmm_reflinks(v) ? layer_reflink : layer_copy;
 	return layer_choose(v, &r->layer, why);
 }
 

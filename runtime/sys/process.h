@@ -59,6 +59,16 @@ int process_find(pid_t pid, uint64_t start_time, const char *needle);
  */
 pid_t process_search(uid_t least, uid_t most, const char *needle);
 
+/* Whether it has a file open whose path begins so. */
+bool process_has_open(pid_t pid, const char *prefix);
+
+/*
+ * Each process of that uid (or one whose uid was changed, shown as root) that has prefix<word> in
+ * its command line, word of [a-z0-9], and a file open beneath dir/<word>.
+ */
+void process_each(uid_t uid, const char *prefix, const char *dir,
+	void (*fn)(void *ctx, const char *word, pid_t pid, uint64_t start), void *ctx);
+
 /* Resident bytes and CPU milliseconds; false when it is gone. */
 bool process_usage(pid_t pid, uint64_t *rss, uint64_t *cpu_ms);
 

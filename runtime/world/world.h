@@ -182,6 +182,13 @@ enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_
  */
 enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *needle,
 	child_exit_fn *exited, void *ctx, struct child **ret, struct why *why) MUST_CHECK;
+/*
+ * Every VMM of this daemon's machines that runs, whoever knows of it: a process under a VMM's uid,
+ * with "banger-<id>" in its command line and a file beneath STATE's vm/<id> open. Not in system
+ * mode, where they are the helper's.
+ */
+typedef void vmm_seen_fn(void *ctx, const char *id, pid_t pid, uint64_t start);
+enum err world_vmms(struct world *w, vmm_seen_fn *fn, void *ctx, struct why *why) MUST_CHECK;
 pid_t child_pid(const struct child *c);
 uint64_t child_start(const struct child *c); /* clock ticks since boot */
 void child_signal(struct child *c, int signal);

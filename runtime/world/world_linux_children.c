@@ -237,6 +237,16 @@ enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *nee
 	return e;
 }
 
+enum err world_vmms(struct world *w, vmm_seen_fn *fn, void *ctx, struct why *why)
+{
+	char dir[PATH_MAX];
+
+	if (snprintf(dir, sizeof(dir), "%s/vm", w->paths[STATE]) >= (int)sizeof(dir))
+		return fail(why, ERR_too_large, "path too long: %.200s/vm", w->paths[STATE]);
+	process_each(world_plain_uid(w), "banger-", dir, fn, ctx);
+	return OK;
+}
+
 enum err world_parcel_child(struct world *w, uint64_t parcel, pid_t pid, child_exit_fn *exited,
 	void *ctx, struct child **ret, struct why *why)
 {

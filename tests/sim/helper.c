@@ -92,7 +92,7 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 	r->conn = c;
 	r->msgid = msgid;
 	r->kind = letter_by_method((const char *)method.p, method.n);
-	if (r->kind < LETTER_priv_ping || r->kind > LETTER_priv_connect_vmm)
+	if (r->kind < LETTER_priv_ping || r->kind > LETTER_priv_list_things)
 		sim_fail(s, "the helper was asked for %.*s", (int)method.n, (const char *)method.p);
 	arena_init(&r->mem, 256 * KiB);
 	shape = letter_kinds[r->kind].in;

@@ -284,14 +284,36 @@ static enum err act_plain(struct helper *h, enum letter_id kind, const void *bod
 	case LETTER_priv_cleanup_jailer_chroot:
 		return act_clean(h, body, why);
 	case LETTER_priv_ping:
+	case LETTER_priv_list_things:
 		return OK;
 	default:
 		sim_fail(h->sim, "the helper was asked for %s", letter_kinds[kind].method);
 	}
 }
 
+/* VMMs and jails, which are all that the daemon asks for. */
+static void list_things(struct request *r, struct priv_listed *ret)
+{
+	static struct priv_held held[128];
+	const struct priv_things *q = r->body;
+	struct proc *p;
+	struct thing *t;
+
+	*ret = (struct priv_listed){ .things = { held, 0 } };
+	TAILQ_FOREACH(p, &r->h->sim->procs, entry)
+	if (p->kind == PROC_VMM && q->kind == priv_thing_vmm && ret->things.n < COUNT(held))
+		held[ret->things.n++] = (struct priv_held){ .there = true,
+			.entry = { .kind = priv_thing_vmm, .name = vmm_id(p), .vm = vmm_id(p),
+				.has_pid = true, .pid = (uint64_t)p->pid } };
+	TAILQ_FOREACH(t, &r->h->jails, entry)
+	if (q->kind == priv_thing_jail && ret->things.n < COUNT(held))
+		held[ret->things.n++] = (struct priv_held){ .there = true,
+			.entry = { .kind = priv_thing_jail, .name = t->name } };
+}
+
 void helper_answer(struct request *r)
 {
+	struct priv_listed listed;
 	struct priv_dm_handles handles = { "/dev/loop0", "/dev/loop1", "fc-rootfs-aa",
 		"/dev/mapper/fc-rootfs-aa" };
 	struct version version = { build_version, build_commit, build_time_ms };
@@ -319,6 +341,8 @@ void helper_answer(struct request *r)
 		body = &fill;
 	else if (r->kind == LETTER_priv_ensure_bridge)
 		body = &bridged;
+	else if (r->kind == LETTER_priv_list_things)
+		list_things(r, &listed), body = &listed;
 	must(rpc_answer(r->conn->rpc, r->msgid, &letter_kinds[r->kind], body, &why) == OK);
 }
 

@@ -300,6 +300,20 @@ enum err world_adopt(struct world *w, pid_t pid, uint64_t start, const char *nee
 	return fail(why, ERR_not_found, "process %d is not there any more", (int)pid);
 }
 
+enum err world_vmms(struct world *w, vmm_seen_fn *fn, void *ctx, struct why *why)
+{
+	struct proc *p, *next;
+
+	if (!world_alive(w))
+		return dead_daemon(why);
+	for (p = TAILQ_FIRST(&w->sim->procs); p; p = next) {
+		next = TAILQ_NEXT(p, entry);
+		if (p->kind == PROC_VMM)
+			fn(ctx, vmm_id(p), p->pid, p->start);
+	}
+	return OK;
+}
+
 pid_t child_pid(const struct child *c)
 {
 	return c->pid;

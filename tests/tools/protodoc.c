@@ -20,6 +20,7 @@ static const struct {
 	{ "inside", "Actors", "Inside the daemon." },
 	{ "priv", "Root", "Between the daemon and the root helper." },
 	{ "net", "Network", "Inside the daemon." },
+	{ "doctor", "The host", "What `banger doctor` asks." },
 	{ "space", "Workspace", "Between a client and the daemon, on its socket." },
 	{ "dns", "Names", "Inside the daemon." },
 };
