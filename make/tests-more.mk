@@ -42,6 +42,8 @@ UNIT_LIBS_kv := -llmdb
 UNIT_OBJS_store_breaks := $(call objs,runtime/kv runtime/world)
 UNIT_LIBS_store_breaks := -Wl,-Bstatic -llmdb -Wl,-Bdynamic -lpthread -lcurl \
 	-Wl,--wrap=pwrite,--wrap=pwritev,--wrap=writev,--wrap=fdatasync,--wrap=fallocate,--wrap=fsync
+UNIT_OBJS_store_power := $(UNIT_OBJS_store_breaks)
+UNIT_LIBS_store_power = $(UNIT_LIBS_store_breaks) -Wl,--wrap=renameat
 UNIT_OBJS_asks := $(call objs,runtime/actor)
 UNIT_OBJS_mailbox := $(call objs,runtime/actor)
 UNIT_OBJS_house := $(call objs,runtime/actor)

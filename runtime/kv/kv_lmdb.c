@@ -4,6 +4,9 @@
  * LMDB's flush does not cover the file's growth, so the file is grown ahead of its use and synced
  * before any page there is written. A full disk then fails a batch that would not fit in what is
  * there, before anything happened; what does fit (deletions above all) still goes through.
+ *
+ * LMDB lays a new file out without a flush, and one that lost its first page opens never again: so
+ * a new store gets its name when it is whole.
  */
 #include "kv/kv.h"
 
@@ -14,6 +17,8 @@
 
 enum { GROW_BYTES = 4194304, FILE_NAME_BYTES = 4200 };
 
+#define STORE_FILE "store.mdb"
+#define NEW_FILE "store.mdb.new"
 #define SCHEMA_KEY "meta/schema"
 
 struct kv {
@@ -82,13 +87,13 @@ static enum err grow(struct kv *kv, size_t need, struct why *why)
 	return fsync(fd) < 0 ? write_failed(kv, why, "flushing what the file grew by", errno) : OK;
 }
 
-static enum err open_env(struct kv *kv, const char *dir_path, struct why *why)
+static enum err open_env(struct kv *kv, const char *dir_path, const char *name, struct why *why)
 {
 	char path[FILE_NAME_BYTES];
 	MDB_txn *txn;
 	int rc, dead;
 
-	snprintf(path, sizeof(path), "%s/store.mdb", dir_path);
+	snprintf(path, sizeof(path), "%s/%s", dir_path, name);
 	rc = mdb_env_create(&kv->env);
 	if (rc)
 		return lmdb_failed(why, "open", rc);
@@ -107,6 +112,31 @@ static enum err open_env(struct kv *kv, const char *dir_path, struct why *why)
 	}
 	rc = mdb_txn_commit(txn);
 	return rc ? lmdb_failed(why, "open", rc) : grow(kv, 0, why);
+}
+
+static void drop_new(const struct kv *kv)
+{
+	(void)!unlinkat(kv->dir, NEW_FILE, 0);
+	(void)!unlinkat(kv->dir, NEW_FILE "-lock", 0);
+}
+
+/* An empty store, on disk before it has its name. */
+static enum err make_file(struct kv *kv, const char *dir_path, struct why *why)
+{
+	struct stat st;
+	enum err e;
+
+	if (fstatat(kv->dir, STORE_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return OK;
+	drop_new(kv);
+	e = open_env(kv, dir_path, NEW_FILE, why);
+	if (kv->env)
+		mdb_env_close(kv->env);
+	kv->env = NULL;
+	if (!e && (renameat(kv->dir, NEW_FILE, kv->dir, STORE_FILE) < 0 || fsync(kv->dir) < 0))
+		e = fail_errno(why, "store: cannot make %s/" STORE_FILE, dir_path);
+	drop_new(kv);
+	return e;
 }
 
 static bool take_version(void *ctx, const char *key, struct bytes value)
@@ -197,7 +227,9 @@ enum err kv_open(int dir, const char *dir_path, uint32_t version,
 	if (!kv)
 		return fail(why, ERR_no_memory, "no memory for the store");
 	kv->dir = dir;
-	e = open_env(kv, dir_path, why);
+	e = make_file(kv, dir_path, why);
+	if (!e)
+		e = open_env(kv, dir_path, STORE_FILE, why);
 	if (!e)
 		e = kv_scan(kv, SCHEMA_KEY, NULL, take_version, &old, why);
 	if (!e && old > version) {
