@@ -21,7 +21,7 @@
 #include "sys/beneath.h"
 
 enum {
-	GIFT_BASE = 64, /* descriptors are first moved above this, so that none is overwritten */
+	GIFT_BASE = 24, /* descriptors are moved to here and above first: none is overwritten */
 	CHILD_STACK = 65536, /* with room for what sanitizers add */
 };
 
@@ -48,6 +48,7 @@ static void give_fds(const struct process_spec *s, int report)
 	int null;
 
 	for (unsigned i = 0; i < s->gifts_n; i++) {
+		must(s->gifts[i].as < GIFT_BASE);
 		fds[i] = fcntl(s->gifts[i].fd, F_DUPFD_CLOEXEC, GIFT_BASE);
 		if (fds[i] < 0)
 			child_fail(report, "keeping descriptors");
@@ -177,9 +178,9 @@ enum err process_start(
 		return fail_errno(why, "cannot start %s", spec->argv[0]);
 	report = pipes[0];
 	/* high numbers, so that no gift lands on them */
-	report_child = fcntl(pipes[1], F_DUPFD_CLOEXEC, 2 * GIFT_BASE);
+	report_child = fcntl(pipes[1], F_DUPFD_CLOEXEC, GIFT_BASE);
 	close(pipes[1]);
-	program = fcntl(spec->program, F_DUPFD_CLOEXEC, 2 * GIFT_BASE);
+	program = fcntl(spec->program, F_DUPFD_CLOEXEC, GIFT_BASE);
 	if (report_child < 0 || program < 0)
 		return fail_errno(why, "cannot start %s", spec->argv[0]);
 	c.program = program;

@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 
-/* One descriptor that the child gets: ours, and its number there (0 to 15). */
+/* One descriptor that the child gets: ours, and its number there (0 to 23). */
 struct fd_gift {
 	int fd, as;
 };
