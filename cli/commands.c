@@ -54,6 +54,7 @@
 	C(system_status) \
 	C(system_restart) \
 	C(system_uninstall) \
+	C(doctor) \
 	C(config_show) \
 	C(config_path) \
 	C(doctor) \

@@ -2,6 +2,7 @@
 #
 #	make sim SEED=7		replays one seed, with its trace
 #	make sim-run SEEDS=2000	runs many
+#	make sim-mutants	one mistake at a time, each to be found within 1,000 seeds
 
 SEED ?= 1
 SEEDS ?= 2000
@@ -15,7 +16,7 @@ $(O)/bin/sim: $(SIM_OBJS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=getpid,--wrap=must_failed $^ -o $@ $(LIBS_wire) -ljansson
 
-.PHONY: sim sim-bin sim-run
+.PHONY: sim sim-bin sim-run sim-mutants
 sim-bin:
 	$(SAN_MAKE) build/san/bin/sim
 
@@ -24,3 +25,6 @@ sim: sim-bin
 
 sim-run: sim-bin
 	@$(SIM) --seeds $(SEEDS)
+
+sim-mutants: sim-bin
+	@tools/sim-mutants

@@ -11,7 +11,7 @@
 #include "proto/check.h"
 
 /* What goes may go with others: they are looked at together, and not before it has settled. */
-enum { MEND_MS = 300 };
+enum { MEND_MS = 300, MEND_MS_MAX = 60000 };
 
 static void forget_missing(struct netd *n)
 {
@@ -99,10 +99,22 @@ static void mend(void *ctx)
 {
 	struct netd *n = ctx;
 
+	n->mend_due = false;
 	log_line(LOG_INFO, "net", "mending what was taken away", NULL);
 	bridge_doubt(n);
 	leases_mend(n);
 	bridge_ensure(n);
+}
+
+void bridge_mend_later(struct netd *n)
+{
+	uint64_t ms = (uint64_t)MEND_MS << MIN(n->mend_tries + 1, 10u);
+
+	if (n->mend_due)
+		return;
+	n->mend_due = true;
+	n->mend_tries++;
+	world_timer(n->world, &n->mend, MIN(ms, (uint64_t)MEND_MS_MAX), mend, n);
 }
 
 static bool is_wanted(struct netd *n, const char *name)

@@ -184,11 +184,15 @@ static void enqueue(struct lease *l)
 
 static void failed(struct lease *l, const struct why *why)
 {
-	l->up = false;
+	bool runs = l->up && (l->runs || !l->asker.serial);
+
+	l->up = runs;
 	if (rest(l))
 		return;
 	log_line(LOG_WARN, "net", "no network", "vm", l->vm, "why", why->text, NULL);
 	refuse_asker(l, why);
+	if (runs)
+		bridge_mend_later(l->n);
 }
 
 /* A step is over: go on with the others, and try once more where the bridge had gone. */
@@ -221,6 +225,7 @@ static void bound(void *state, uint64_t ctx, const struct why *why, const void *
 	if (went_wrong(l, why))
 		return;
 	l->up = true;
+	n->mend_tries = 0;
 	if (!rest(l))
 		answer_asker(l);
 	leases_go_on(n);
@@ -346,6 +351,7 @@ static void lease_first(struct netd *n, const struct net_lease *q, struct reply_
 	}
 	l->asker = reply;
 	l->out = q->out;
+	l->runs = l->up = q->has_runs && q->runs;
 	l->state = LEASE_WRITING;
 	if (write_record(l, true, written, &why)) {
 		refuse_asker(l, &why);
@@ -376,6 +382,8 @@ void net_on_lease(void *state, const struct letter *letter, const void *body)
 	refuse_asker(l, &why);
 	l->asker = letter->reply;
 	l->out = q->out;
+	l->runs = q->has_runs && q->runs;
+	l->up |= l->runs;
 	l->again = false;
 	if (l->state != LEASE_QUIET)
 		return; /* its end is this one's answer too */

@@ -46,7 +46,8 @@ struct lease {
 	uint64_t made;
 	enum lease_state state;
 	bool out; /* it may reach outside */
-	bool up; /* tap and rules were made in this life of the daemon */
+	bool runs; /* the asker's machine does: its network is mended until it is there */
+	bool up; /* tap and rules were made in this life of the daemon, or must be: it runs */
 	bool again; /* the bridge was found missing once already */
 	struct reply_to asker, leaver; /* serial 0: nobody waits */
 };
@@ -77,6 +78,8 @@ struct netd {
 	bool settled; /* the vm actor has told which machines there are */
 	struct links_watch *links;
 	struct wtimer mend;
+	bool mend_due; /* many failed at once: that counts as one */
+	unsigned mend_tries; /* that failed, since the last one that did not */
 	enum { BRIDGE_UNKNOWN, BRIDGE_ASKED, BRIDGE_UP } bridge;
 	struct why why; /* why the bridge is not up; code OK: not tried yet */
 	struct why names_why; /* why the resolver was not told */
@@ -111,6 +114,7 @@ void taps_free(struct netd *n);
 /* bridge.c */
 void bridge_ensure(struct netd *n);
 void bridge_doubt(struct netd *n); /* it may not be there any more */
+void bridge_mend_later(struct netd *n); /* it failed: again, ever more slowly */
 void bridge_watch(struct netd *n);
 void bridge_free(struct netd *n);
 

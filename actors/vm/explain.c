@@ -222,6 +222,24 @@ static void add_names(struct telling *t)
 			arena_fmt(&t->mem, "%s at %s", m->address, m->v->env->config->dns_listen);
 }
 
+static void add_forwards(struct telling *t)
+{
+	struct vm_forward *v;
+	uint32_t n = forwards_show(t->m, &t->mem, &v);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct resource *r = add(t, "forward",
+			arena_fmt(&t->mem, "%s:%llu", v[i].address, (unsigned long long)v[i].port),
+			"bangerd", "leads to a port of its guest: while it runs");
+
+		if (!r)
+			return;
+		r->there = v[i].up;
+		r->detail = arena_fmt(&t->mem, "port %llu of the guest, %u connections in all",
+			(unsigned long long)v[i].guest, t->m->passages_n);
+	}
+}
+
 static void add_clients(struct telling *t)
 {
 	const struct machine *m = t->m;
@@ -306,6 +324,7 @@ static void tell_all(struct machine *m, struct reply_to reply, const struct priv
 	add_files(t);
 	add_process(t);
 	add_names(t);
+	add_forwards(t);
 	add_clients(t);
 	if (things)
 		add_things(t, things);

@@ -49,7 +49,7 @@ static void leased(
 enum flow_said vm_lease_address(void *owner UNUSED, struct flow *f)
 {
 	struct machine *m = f->subject;
-	struct net_lease q = { m->id, true };
+	struct net_lease q = { .vm = m->id, .out = true };
 
 	if (!machine_leases(m))
 		return FLOW_DONE;
@@ -86,7 +86,7 @@ static void mended(void *state, uint64_t ctx, const struct why *why, const void 
 
 void machine_mend_network(struct machine *m)
 {
-	struct net_lease q = { m->id, true };
+	struct net_lease q = { .vm = m->id, .out = true, .has_runs = true, .runs = true };
 
 	if (machine_leases(m))
 		ask(m->v->me, LETTER_net_lease, &q, NET_MS, mended, m->serial);

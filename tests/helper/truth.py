@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 import rig as rigs  # noqa: E402  pylint: disable=wrong-import-position
-from house import await_that, housed, nothing_left  # noqa: E402  pylint: disable=wrong-import-position
+from house import await_that, housed, nothing_left, taps  # noqa: E402  pylint: disable=wrong-import-position
 from wire import sh  # noqa: E402  pylint: disable=wrong-import-position
 
 BRIDGE, ADDRESS = "br-bngr", "10.87.48.1/20"
@@ -123,13 +123,17 @@ def explained(house):
 
 @housed
 def helper_returns(house):
-    """the helper dies, its rules are taken away, it returns: they are there, without any start"""
+    """the helper is away while rules and a tap are taken: they are back soon after it is"""
     house.ok("vm", "create", "--name", "m", timeout=120)
     pid, before = house.show("m")["vm"]["pid"], ruleset()
     house.rig.child.send_signal(signal.SIGKILL)
     house.rig.child.wait()
     sh("nft flush ruleset")
+    sh(f"ip link del bngr-{house.show('m')['vm']['id']}")
+    away = "no network"  # the daemon has tried, and nobody was there
+    await_that("the daemon did not try", lambda: away in house.log.read_text())
     house.rig.start()
+    await_that("the tap is not back", lambda: len(taps()) == 1)
     await_that("rules are not back", lambda: ruleset() == before)
     assert house.show("m")["vm"]["pid"] == pid
     assert house.inside("m", "echo works") == "works\n"

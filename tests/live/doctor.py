@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,6 @@ def hung_qemu(house):
 
 def port_taken(house):
     """the port of the responder is another's: told, with how to find out whose"""
-    import socket
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
@@ -119,7 +119,10 @@ def explained(house, name):
 
 def explain(house):
     """every file, socket, process, address and name of a machine is told, and nothing else"""
-    house.create("m")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    house.create("m", "-p", f"{port}:7000")
     house.create("other", "--no-start")
     vm, told, whole = explained(house, "m")
     for area in (house.state, house.runtime):
@@ -129,6 +132,7 @@ def explain(house):
                   and n.startswith(str(area))}
         assert listed == there, (sorted(listed), sorted(there))
     assert ("process", str(vm["pid"]), True) in told, told
+    assert ("forward", f"127.0.0.1:{port}", True) in told, told
     assert ("name", "m.vm", True) in told and any(k == "address" for k, _, _ in told), told
     assert any(k in ("cgroup", "scope") for k, _, _ in told) or not os.path.exists(
         "/sys/fs/cgroup/cgroup.controllers"), told

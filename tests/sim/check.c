@@ -211,7 +211,7 @@ static void check_lease(struct sim *s, const char *vm, bool after_restart)
 	}
 	snprintf(tap, sizeof(tap), "bngr-%s", vm);
 	address = helper_tap_address(s, tap);
-	if (after_restart && vmm_of(s, vm) && (!address || !str_eq(address, lease.address)))
+	if (vmm_of(s, vm) && (!address || !str_eq(address, lease.address)))
 		sim_fail(s, "machine %s runs, and its tap has address %s, not %s", vm,
 			address ? address : "(no tap)", lease.address);
 	arena_done(&a);

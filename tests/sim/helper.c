@@ -65,13 +65,17 @@ static void act(void *ctx, uint64_t arg UNUSED)
 	request_free(r);
 }
 
-static uint64_t due(struct helper *h)
+static uint64_t due(struct helper *h, enum letter_id kind)
 {
 	struct sim *s = h->sim;
 
 	if (s->now >= h->stalled_until && bad_luck(s, s->weather.helper_stalls)) {
 		sim_mark(s, MARK_helper_stalled);
 		h->stalled_until = s->now + sim_between(s, 1000, 90000);
+	}
+	if (kind == LETTER_priv_launch_vmm && bad_luck(s, s->weather.helper_late)) {
+		sim_mark(s, MARK_helper_late);
+		h->stalled_until = MAX(h->stalled_until, s->now + 45000 + sim_roll(s, 10000));
 	}
 	h->last_due = MAX(h->last_due, MAX(s->now, s->calm ? 0 : h->stalled_until)) + 1 +
 		      sim_roll(s, sim_chance(s, 100) ? 60 : 5);
@@ -104,7 +108,7 @@ static void on_request(void *ctx, uint32_t msgid, struct bytes method, struct by
 		sim_fail(
 			s, "the helper cannot read %s: %s", letter_kinds[r->kind].method, why.text);
 	TAILQ_INSERT_TAIL(&c->h->requests, r, entry);
-	sim_after(s, due(c->h), act, r, 0);
+	sim_after(s, due(c->h, r->kind), act, r, 0);
 }
 
 /* ---- connections ---- */

@@ -108,7 +108,7 @@ static void be_calm(struct sim *s)
 {
 	sim_trace(s, "sim", "calm");
 	s->calm = true;
-	s->disk_full_until = 0;
+	s->disk_full_until = s->no_files_until = 0;
 	s->store_fails = s->store_breaks = false;
 	if (!s->world)
 		return;

@@ -26,6 +26,7 @@ void weather_choose(struct sim *s)
 	w->agent_restart = some(s, 200, 300);
 	w->guest_end = some(s, 300, 300);
 	w->disk = some(s, 250, 300);
+	w->files = some(s, 150, 300);
 	w->store = some(s, 200, 300);
 	w->store_hard = some(s, 150, 300);
 	w->never = some(s, 300, 300);
@@ -39,6 +40,7 @@ void weather_choose(struct sim *s)
 	w->helper_dies = some(s, 350, 120);
 	w->helper_refuses = some(s, 350, 150);
 	w->helper_stalls = some(s, 250, 100);
+	w->helper_late = some(s, 250, 500);
 	w->robbed = some(s, 300, 400);
 	w->cut = some(s, 500, 150);
 	w->slow = some(s, 200, 500);
@@ -107,13 +109,18 @@ static void trouble_host(struct sim *s)
 
 	if (sim_chance(s, w->disk))
 		s->disk_full_until = s->now + sim_between(s, 10, 4000);
+	if (sim_chance(s, w->files))
+		s->no_files_until = s->now + sim_between(s, 10, 2000);
 	if (sim_chance(s, w->store))
 		s->store_fails = true;
 	if (sim_chance(s, w->store_hard))
 		s->store_breaks = true;
 	if (sim_chance(s, w->clock)) {
 		sim_mark(s, MARK_clock_jump);
-		s->wall += (int64_t)sim_roll(s, 8000000) - 4000000;
+		if (sim_chance(s, 300)) /* a day, either way */
+			s->wall += sim_chance(s, 500) ? 86400000 : -86400000;
+		else
+			s->wall += (int64_t)sim_roll(s, 8000000) - 4000000;
 		if (s->world && !s->world->dead && s->world->clock_jumped)
 			s->world->clock_jumped(s->world->clock_ctx);
 	}

@@ -78,7 +78,7 @@ static void ask_stop(struct client *c)
 static void ask_one(struct client *c)
 {
 	static const enum letter_id ids[] = { LETTER_vm_kill, LETTER_vm_show, LETTER_vm_health,
-		LETTER_vm_ports, LETTER_vm_stats };
+		LETTER_vm_ports, LETTER_vm_stats, LETTER_vm_explain };
 	struct vm_only q = { any_vm(c->sim) };
 
 	client_ask(c, ANY(c->sim, ids), &q);
@@ -165,10 +165,14 @@ static void ask_list(struct client *c)
 		.has_limit = sim_chance(c->sim, 300),
 		.has_guests = true,
 		.guests = sim_chance(c->sim, 600) };
+	struct doctor_look look = { .has_mend = true, .mend = sim_chance(c->sim, 500) };
 	struct image_list list = { .after = NULL };
 	struct nothing none;
 
-	switch (sim_roll(c->sim, 4)) {
+	switch (sim_roll(c->sim, 5)) {
+	case 4:
+		client_ask(c, LETTER_doctor_look, &look);
+		return;
 	case 0:
 		client_ask(c, LETTER_vm_list, &vms);
 		return;

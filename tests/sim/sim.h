@@ -64,6 +64,7 @@ enum {
 	M(pulled, "image built of what another worker fetched") \
 	M(spawn_refused, "process not started") \
 	M(disk_full, "write met a full disk") \
+	M(no_files, "no descriptor was left") \
 	M(store_failed, "store batch failed") \
 	M(store_broken, "store flush failed, and the daemon ended") \
 	M(gave_up, "request answered by a daemon that ends for it") \
@@ -90,6 +91,7 @@ enum {
 	M(helper_died, "helper died") \
 	M(helper_answer_lost, "helper died behind its act") \
 	M(helper_stalled, "helper stalled") \
+	M(helper_late, "launch answered when nobody waited") \
 	M(helper_refused, "helper refused") \
 	M(helper_rude, "helper spoke unasked") \
 	M(parcel_untaken, "descriptor that nobody took") \
@@ -156,12 +158,13 @@ struct row {
 struct weather {
 	unsigned crash, call_crash, kill, reboot, clock; /* of one mischief */
 	unsigned silence, agent_restart, guest_end; /* the same */
-	unsigned disk, store, store_hard; /* the same */
+	unsigned disk, store, store_hard, files; /* the same */
 	unsigned never, panic, stillborn, lost, rude; /* of one guest, VMM, answer */
 	unsigned spawn, worker; /* of one process */
 	unsigned port; /* of one bind */
 	unsigned cut, slow, malformed; /* of one client */
 	unsigned helper_dies, helper_refuses, helper_stalls; /* of one request to the helper */
+	unsigned helper_late; /* of one launch */
 	unsigned robbed; /* of one mischief */
 	bool delays, cuts; /* of bytes */
 };
@@ -214,6 +217,7 @@ struct sim {
 	unsigned link_news_at;
 	TAILQ_HEAD(, node) files;
 	uint64_t disk_full_until;
+	uint64_t no_files_until;
 	struct row *rows;
 	uint32_t rows_n, rows_cap;
 	bool store_fails, store_breaks; /* the next batch */
@@ -336,6 +340,7 @@ void nodes_clear(struct sim *s, enum area area);
 void nodes_settle(struct sim *s, const char *dir); /* with the files in it and the way to it */
 void nodes_power_loss(struct sim *s); /* what was not flushed may be gone */
 bool disk_is_full(struct sim *s);
+bool files_are_out(struct sim *s, struct why *why); /* no descriptor is left */
 
 /* world_sim_store.c */
 const struct row *store_get(struct sim *s, const char *key);

@@ -207,6 +207,8 @@ enum err world_connect(struct world *w, const char *path, const struct chan_user
 
 	if (!world_alive(w))
 		return dead_daemon(why);
+	if (files_are_out(w->sim, why))
+		return why->code;
 	if (!node_find(w->sim, RUNTIME, path))
 		return fail(why, ERR_not_found, "cannot connect to %s: no such file", path);
 	at = socket_at(w->sim, path, &p);

@@ -259,7 +259,7 @@ enum err world_spawn(struct world *w, const struct child_spec *spec, child_exit_
 
 	if (!world_alive(w))
 		return dead_daemon(why);
-	e = check_files(w, spec, why);
+	e = files_are_out(w->sim, why) ? why->code : check_files(w, spec, why);
 	if (!e && !s->calm && sim_chance(s, s->weather.spawn)) {
 		sim_mark(s, MARK_spawn_refused);
 		e = fail(why, ERR_no_memory, "cannot start a process");

@@ -138,6 +138,15 @@ void nodes_power_loss(struct sim *s)
 
 /* ---- calls that may meet a full disk ---- */
 
+bool files_are_out(struct sim *s, struct why *why)
+{
+	if (s->now >= s->no_files_until)
+		return false;
+	sim_mark(s, MARK_no_files);
+	fail(why, ERR_no_memory, "cannot open a file: too many open files");
+	return true;
+}
+
 bool disk_is_full(struct sim *s)
 {
 	if (s->now >= s->disk_full_until || !sim_chance(s, 500))
@@ -157,6 +166,8 @@ static enum err ready(struct world *w, enum area p, const char *path, struct why
 		return dead_daemon(why);
 	if (!has_parent(w->sim, p, path))
 		return fail(why, ERR_not_found, "cannot make %s: no such directory", path);
+	if (files_are_out(w->sim, why))
+		return ERR_no_memory;
 	return p == STATE && disk_is_full(w->sim) ? no_space(why, path) : OK;
 }
 
@@ -192,10 +203,27 @@ enum err world_give(struct world *w, enum area p, const char *path, struct why *
 	return node_find(w->sim, p, path) ? OK : fail(why, ERR_not_found, "cannot give %s", path);
 }
 
+/* One that the daemon knows of and does not end: its disks would go from under it. */
+static void vmm_must_not_stand_on(struct sim *s, enum area area, const char *path)
+{
+	char dir[64];
+	struct proc *p;
+
+	TAILQ_FOREACH(p, &s->procs, entry)
+	{
+		if (p->kind != PROC_VMM || p->dying || !p->child || area != STATE)
+			continue;
+		snprintf(dir, sizeof(dir), "vm/%s", vmm_id(p));
+		if (str_eq(dir, path) || (beneath(path, dir) && !strstr(path, "console")))
+			sim_fail(s, "%s is removed, and process %d runs on it", path, (int)p->pid);
+	}
+}
+
 enum err world_remove(struct world *w, enum area p, const char *path, struct why *why)
 {
 	struct node *n, *next, *top;
 
+	vmm_must_not_stand_on(w->sim, p, path);
 	/* the files first, then the directories from the deepest up */
 	for (int pass = 0; pass < 2; pass++)
 		for (n = TAILQ_FIRST(&w->sim->files); n; n = next) {

@@ -358,8 +358,8 @@ struct tried {
 	char first[800];
 };
 
-static void one_state(
-	struct place *p, struct tried *t, unsigned n, enum loss loss, unsigned which, int acknowledged)
+static void one_state(struct place *p, struct tried *t, unsigned n, enum loss loss, unsigned which,
+	int acknowledged)
 {
 	static const char *const words[] = { "all kept", "one lost", "all lost", "one kept" };
 	const char *wrong;
