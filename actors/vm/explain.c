@@ -5,6 +5,7 @@
  * What the daemon made it knows; the rest the root helper's ledger tells. Nothing is remembered
  * for this: each answer is looked up on the host.
  */
+#include "actors/vm/forwards.h"
 #include "actors/vm/vm.h"
 #include "base/log.h"
 #include "base/text.h"
