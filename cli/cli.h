@@ -23,7 +23,7 @@ enum exit_code {
 	EXIT_SIGNAL = 128 /* plus the signal's number */
 };
 
-enum { FLAGS_MAX = 32 };
+enum { FLAGS_MAX = 40 };
 
 /* What shell completion offers. */
 enum offer { OFFER_NOTHING, OFFER_VMS, OFFER_IMAGES, OFFER_KERNELS, OFFER_FILES, OFFER_WORDS };

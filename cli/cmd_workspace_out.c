@@ -12,6 +12,8 @@
 #include "cli/report.h"
 #include "cli/space_apply.h"
 
+enum { CHANGES_MAX = 65536 }; /* as the shape has it */
+
 struct out {
 	struct cli *c;
 	struct interrupts interrupts;
@@ -110,7 +112,8 @@ static enum err print_json(struct out *o, struct why *why)
 	if (!m.changes.v)
 		return fail(why, ERR_no_memory, "no memory for a list of changes");
 	at = 0;
-	while ((letter = next_item(&said, &at)) != NULL && (path = next_item(&said, &at)) != NULL)
+	while (m.changes.n < CHANGES_MAX && (letter = next_item(&said, &at)) != NULL &&
+		(path = next_item(&said, &at)) != NULL)
 		m.changes.v[m.changes.n++] = (struct space_change){ path, change_word(letter[0]) };
 	print_document(o->c, &shape_space_diff, &m);
 	free(m.changes.v);

@@ -19,6 +19,8 @@
 
 enum { SHOWN_MAX = 50, HEAD_BYTES_MAX = 256 * 1048576 };
 
+#define LISTED_MAX 65536u /* as the shape has it */
+
 struct sending {
 	struct prepare *p;
 	struct space s;
@@ -224,9 +226,9 @@ static void sum_up(struct sending *x)
 	m->fresh = x->fresh;
 	m->untracked.v = arena_take(&x->s.c->mem, (x->plan.untracked_n + 1) * sizeof(char *));
 	m->withheld.v = arena_take(&x->s.c->mem, (x->plan.withheld_n + 1) * sizeof(char *));
-	for (uint32_t i = 0; m->untracked.v && i < x->plan.untracked_n; i++)
+	for (uint32_t i = 0; m->untracked.v && i < MIN(x->plan.untracked_n, LISTED_MAX); i++)
 		m->untracked.v[m->untracked.n++] = arena_str(&x->s.c->mem, x->plan.untracked[i]);
-	for (uint32_t i = 0; m->withheld.v && i < x->plan.withheld_n; i++)
+	for (uint32_t i = 0; m->withheld.v && i < MIN(x->plan.withheld_n, LISTED_MAX); i++)
 		m->withheld.v[m->withheld.n++] = arena_str(&x->s.c->mem, x->plan.withheld[i]);
 }
 

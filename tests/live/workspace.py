@@ -372,6 +372,10 @@ def nothing_is_run(house):
     house.run("workspace", "prepare", vm, str(top))
     house.ok("workspace", "prepare", "--clean", "--dest", "c", vm, str(top))
     assert not mark.exists(), mark.read_text()
+    # and the traps are real: git itself falls into them
+    subprocess.run(["git", "-C", str(top), "update-index", "--refresh"], env=ENV, check=False,
+                   capture_output=True, timeout=live.PATIENCE)
+    assert mark.exists()
     shutil.rmtree(top / ".git/objects/pack")
     os.symlink(house.dir, top / ".git/objects/pack")
     assert house.fails("workspace", "prepare", vm, str(top))["code"] == "denied"
@@ -467,6 +471,16 @@ def interrupted(house):
     child.communicate(timeout=live.PATIENCE)
     assert child.returncode == 130
     assert house.json("workspace", "diff", vm)["changes"] == []
+    # a machine that was made for it goes, whether --rm was given or not
+    for flags in ((), ("--rm",)):
+        child = house.popen("--progress", "vm", "run", *flags, "--name", "n", "--image", "debian", str(top),
+                            "--", "true")
+        for line in child.stderr:
+            if b"pack" in line:
+                break
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=live.PATIENCE)
+        assert child.returncode == 130 and list(house.vms()) == ["m"], (child.returncode, house.vms())
 
 
 if __name__ == "__main__":
