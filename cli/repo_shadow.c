@@ -214,6 +214,8 @@ static enum err copy_refs(int from, int to, unsigned depth, unsigned *n, struct 
 	struct dirent *e;
 	enum err err = OK;
 
+	if (!d && fd >= 0)
+		close(fd);
 	if (!d)
 		return fail(why, ERR_too_large, "the refs cannot be listed");
 	while (!err && (e = readdir(d)) != NULL)

@@ -124,6 +124,12 @@ static size_t known(const struct tree_picker *p, const char *path)
 	return same;
 }
 
+/* The errno of a file that vanished, or lies behind a link now. ENXIO: a socket. */
+static bool is_gone(void)
+{
+	return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENXIO;
+}
+
 /*
  * The directories that lead to a choice, those that the receiver is not in yet. A choice's path
  * ends with its `at`, or is its `at`; false: one of them is no directory now.
@@ -143,8 +149,12 @@ static bool lead(struct tree_picker *p, const struct tree_choice *c, enum err *e
 		path[i] = '\0';
 		fd = i > more ? at_open(c->dir, path + more, O_PATH | O_DIRECTORY, STAY) :
 				fcntl(c->dir, F_DUPFD_CLOEXEC, 3);
-		if (fd < 0 || fstat(fd, &st) < 0)
+		if (fd < 0 && is_gone())
 			return false;
+		if (fd < 0 || fstat(fd, &st) < 0) {
+			*e = fail_errno(why, "cannot read %.200s", path);
+			return false;
+		}
 		*e = say(p, path, &st, NULL, false, why);
 		if (*e)
 			return false;
@@ -188,10 +198,10 @@ static enum err next_choice(struct tree_picker *p, struct why *why)
 	struct stat st;
 	enum err e = OK;
 
-	if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EMFILE || errno == ENFILE))
-		return fail_errno(why, "cannot read %.200s", c->path);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (strlen(c->path) >= sizeof(p->dir) || (fd < 0 && is_gone()))
 		return OK;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail_errno(why, "cannot read %.200s", c->path);
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode) && !S_ISDIR(st.st_mode))
 		return OK;
 	if (!lead(p, c, &e, why))

@@ -94,10 +94,20 @@ static int new_stage(struct tree_work *w)
 	return openat(w->parent, w->stage, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* Takes over the descriptor, also when it fails. */
+static DIR *list_of(int fd)
+{
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
 static bool is_empty(int dir, const char *name)
 {
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	own_dir d = fd < 0 ? NULL : fdopendir(fd);
+	own_dir d = list_of(fd);
 	struct dirent *e;
 
 	if (!d)
@@ -237,9 +247,13 @@ static enum err drop(const struct tree_work *w, const char *path, struct why *wh
 {
 	char head[AT_PATH_BYTES], name[AT_NAME_BYTES];
 	own_fd parent = at_parent(w->dest, path, STAY, name);
-	enum err e = parent < 0 ? OK : remove_tree(parent, name, why);
+	enum err e = OK;
 	char *slash;
 
+	if (parent >= 0)
+		e = remove_tree(parent, name, why);
+	else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+		e = fail_errno(why, "cannot remove %.200s", path);
 	if (e || parent < 0 || strlen(path) >= sizeof(head))
 		return e;
 	memcpy(head, path, strlen(path) + 1);
@@ -301,7 +315,7 @@ static enum err check_moves(const struct tree_work *w, int from, int to, const c
 	unsigned depth, struct why *why)
 {
 	int fd = depth < DEPTH_MAX ? fcntl(from, F_DUPFD_CLOEXEC, 3) : -1;
-	own_dir d = fd < 0 ? NULL : fdopendir(fd);
+	own_dir d = list_of(fd);
 	struct dirent *e;
 	enum err err = OK;
 
@@ -342,7 +356,7 @@ static enum err move(int from, int to, const char *name, unsigned depth, struct 
 static enum err move_all(int from, int to, unsigned depth, struct why *why)
 {
 	int fd = depth < DEPTH_MAX ? fcntl(from, F_DUPFD_CLOEXEC, 3) : -1;
-	own_dir d = fd < 0 ? NULL : fdopendir(fd);
+	own_dir d = list_of(fd);
 	struct dirent *e;
 	enum err err = OK;
 

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "sys/beneath.h"
-#include "tree/tree.h"
+#include "tree/frame.h"
+#include "tree/pick.h"
 
 static enum err send_all(struct tree_sender *s, struct tree_maker *m, struct why *why)
 {
@@ -95,8 +96,86 @@ static void out_and_back(void)
 	torture_on();
 }
 
+/* Two files of `from` into `to`, which has one of them; the other is new there. */
+static enum err change(int dir, int from, struct why *why)
+{
+	const struct tree_choice v[] = { { "new/er", "new/er", from }, { "old", "old", from } };
+	struct tree_rules rules = { .own = TREE_OWN_CALLER };
+	struct tree_expect absent = { .path = "new/er" };
+	struct tree_drop gone = { "gone" };
+	struct tree_picker *p = NULL;
+	struct tree_work *w = NULL;
+	own_buf head = { .p = NULL };
+	uint8_t bytes[512];
+	size_t n = 1;
+	enum err e = tree_frame_pack(&head, LETTER_tree_expect, &absent, why);
+
+	if (!e)
+		e = tree_frame_pack(&head, LETTER_tree_drop, &gone, why);
+	if (!e)
+		e = tree_work_new(dir, "to", false, &rules, &w, why);
+	if (!e)
+		e = tree_picker_new(from, v, 2, &head, &p, why);
+	while (!e && n > 0) {
+		e = tree_pick(p, bytes, sizeof(bytes), &n, why);
+		if (!e && n > 0)
+			e = tree_work_feed(w, bytes, n, why);
+	}
+	torture_must(e || tree_work_made(w));
+	tree_picker_free(p);
+	tree_work_free(w);
+	return e;
+}
+
+static void put(int dir, const char *path, const char *text)
+{
+	struct why why;
+
+	must(!write_file(dir, path, 0600, (struct bytes){ (const uint8_t *)text, strlen(text) },
+		&why));
+}
+
+static void changed_whole(void)
+{
+	char path[] = "/tmp/banger-torture-XXXXXX";
+	struct why why = { .text = "" };
+	struct stat st;
+	int dir, top, from;
+	enum err e;
+
+	torture_off();
+	must(mkdtemp(path));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	top = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	must(dir >= 0 && top >= 0 && !make_dirs(dir, "from/new", &why) &&
+		!make_dirs(dir, "to", &why));
+	put(dir, "from/old", "changed");
+	put(dir, "from/new/er", "new");
+	put(dir, "to/old", "old");
+	put(dir, "to/gone", "gone");
+	put(dir, "to/kept", "kept");
+	from = open_beneath(dir, "from", O_RDONLY | O_DIRECTORY, 0);
+	must(from >= 0);
+	torture_on();
+	e = change(dir, from, &why);
+	torture_must(e == OK || (torture_struck() && why.text[0]));
+	torture_off();
+	torture_must(fstatat(dir, "to/kept", &st, 0) == 0);
+	if (e == OK) { /* a file that could not be read is left out, never cut off */
+		torture_must(fstatat(dir, "to/gone", &st, 0) < 0);
+		torture_must(fstatat(dir, "to/old", &st, 0) == 0 &&
+			     (st.st_size == 7 || (torture_struck() && st.st_size == 3)));
+	}
+	must(!remove_tree(top, path + strlen("/tmp/"), &why));
+	close(from);
+	close(dir);
+	close(top);
+	torture_on();
+}
+
 static const struct scenario scenarios[] = {
 	{ .name = "a tree out and back", .run = out_and_back },
+	{ .name = "a tree changed whole", .run = changed_whole },
 };
 
 TORTURE(scenarios)
