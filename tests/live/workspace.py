@@ -444,7 +444,7 @@ def interrupted(house):
     vm = house.create("m")
     top = make_repo(house.dir / "repo")
     for i in range(20):
-        write(top, f"large{i}", os.urandom(2000000))
+        write(top, f"large{i}", os.urandom(1000000))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         child = house.popen("--progress", "workspace", "prepare", vm, str(top))
         for line in child.stderr:
@@ -462,7 +462,7 @@ def interrupted(house):
     says(house, vm, top, questions=("status --porcelain -z",))
     # a change that is interrupted leaves what was there
     for i in range(20):
-        write(top, f"large{i}", os.urandom(2000000))
+        write(top, f"large{i}", os.urandom(1000000))
     child = house.popen("--progress", "workspace", "prepare", vm, str(top))
     for line in child.stderr:
         if b"pack" in line:
