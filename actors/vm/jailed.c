@@ -333,7 +333,7 @@ static void dialed(void *state, uint64_t ctx, const struct why *why, const void 
 		return;
 	}
 	if (!why && !c->has_parcel)
-		fail(&bad, ERR_internal, "the helper's answer brought no connection");
+		fail(&bad, ERR_unavailable, "the helper's answer brought no connection");
 	else if (!why && machine_reach(m, ch, c->parcel, &bad) == OK)
 		return;
 	machine_unreached(m, ch, why ? why : &bad);

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 
-enum { LIST_MS = 30000, JAIL_MS = 120000 };
+enum { LIST_MS = 30000, JAIL_MS = 120000, JAIL_AGAIN_MS = 300, JAIL_TRIES = 30 };
 
 struct looking {
 	struct vmd *v;
@@ -166,10 +166,16 @@ static void remove_process(void *ctx, const struct stray_found *f)
 
 /* ---- VMMs that the root helper launched ---- */
 
-static void cleaned(void *state UNUSED, uint64_t ctx UNUSED, const struct why *why,
+static void list_jails(void *ctx);
+
+static void cleaned(void *state, uint64_t ctx UNUSED, const struct why *why,
 	const void *result UNUSED, struct arena *arena UNUSED)
 {
-	if (why)
+	struct vmd *v = state;
+
+	if (why && why->code == ERR_conflict && v->jail_tries++ < JAIL_TRIES)
+		world_timer(v->world, &v->jails_again, JAIL_AGAIN_MS, list_jails, v); /* ends yet */
+	else if (why)
 		log_line(LOG_WARN, "vm", "jail of nobody stays", "why", why->text, NULL);
 }
 
@@ -188,16 +194,24 @@ static void jails_listed(void *state, uint64_t ctx UNUSED, const struct why *why
 	}
 }
 
+static void list_jails(void *ctx)
+{
+	struct priv_things jails = { .has_kind = true, .kind = priv_thing_jail };
+	struct vmd *v = ctx;
+
+	ask(v->me, LETTER_priv_list_things, &jails, LIST_MS, jails_listed, 0);
+}
+
 static void killed(void *state, uint64_t ctx UNUSED, const struct why *why,
 	const void *result UNUSED, struct arena *arena UNUSED)
 {
-	struct priv_things jails = { .has_kind = true, .kind = priv_thing_jail };
 	struct vmd *v = state;
 
+	v->jail_tries = 0;
 	if (why)
 		log_line(LOG_WARN, "vm", "VMM of nobody not ended", "why", why->text, NULL);
 	else
-		ask(v->me, LETTER_priv_list_things, &jails, LIST_MS, jails_listed, 0);
+		list_jails(v);
 }
 
 static void end_launched(struct vmd *v, const struct priv_entry *e)

@@ -470,6 +470,7 @@ static void vm_close(void *state)
 	preflights_end(v);
 	(void)!world_clock_watch(v->world, NULL, NULL, NULL);
 	world_timer_stop(&v->fills);
+	world_timer_stop(&v->jails_again);
 	vm_load_done(v);
 	free(v->in_order);
 	table_done(&v->by_id);

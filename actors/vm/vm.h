@@ -353,6 +353,8 @@ struct vmd {
 	bool kvm_ran; /* a guest reached userspace under KVM in this life of the daemon */
 	bool kvm_hangs; /* a guest did not reach userspace under KVM in this boot of the host */
 	struct explaining explains[EXPLAINS_MAX];
+	struct wtimer jails_again; /* those of nobody, whose VMM has not ended yet */
+	unsigned jail_tries;
 	struct reply_to counts_due; /* the gate waits for us to be loaded */
 	struct wtimer forget_ops;
 	struct wtimer fills; /* of layer dm, and of the host's disk, while a machine runs */

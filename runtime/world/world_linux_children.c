@@ -254,7 +254,7 @@ enum err world_parcel_child(struct world *w, uint64_t parcel, pid_t pid, child_e
 	enum err e;
 
 	if (fd < 0)
-		return fail(why, ERR_internal, "the helper's answer brought no process");
+		return fail(why, ERR_unavailable, "the helper's answer brought no process");
 	e = watch_child(w, pid, fd, false, exited, ctx, ret, why);
 	if (!e)
 		take_fd(&fd);

@@ -406,7 +406,7 @@ enum err world_parcel_http(struct world *w, uint64_t parcel, struct http **ret, 
 	struct http *h = fd < 0 ? NULL : http_new(w);
 
 	if (!h)
-		return fd < 0 ? fail(why, ERR_internal,
+		return fd < 0 ? fail(why, ERR_unavailable,
 					"the helper's answer brought no connection") :
 				fail(why, ERR_no_memory, "cannot prepare HTTP");
 	h->ready = take_fd(&fd);

@@ -140,7 +140,7 @@ enum err world_parcel_chan(struct world *w, uint64_t ticket, const struct chan_u
 	enum err e;
 
 	if (fd < 0)
-		return fail(why, ERR_internal, "the helper's answer brought no connection");
+		return fail(why, ERR_unavailable, "the helper's answer brought no connection");
 	e = chan_open(w->loop, fd, fd, user, ctx, ret, why);
 	if (!e)
 		take_fd(&fd);

@@ -63,7 +63,7 @@ enum err world_parcel_child(struct world *w, uint64_t ticket, pid_t pid, child_e
 	if (!world_alive(w))
 		return dead_daemon(why);
 	if (!p || !p->pid)
-		return fail(why, ERR_internal, "the helper's answer brought no process");
+		return fail(why, ERR_unavailable, "the helper's answer brought no process");
 	must(p->pid == pid);
 	*p = (struct sim_parcel){ .ticket = 0 };
 	*ret = child_of_parcel(w, pid, exited, ctx);
@@ -79,7 +79,7 @@ enum err world_parcel_chan(struct world *w, uint64_t ticket, const struct chan_u
 	if (!world_alive(w))
 		return dead_daemon(why);
 	if (!p || !p->chan)
-		return fail(why, ERR_internal, "the helper's answer brought no connection");
+		return fail(why, ERR_unavailable, "the helper's answer brought no connection");
 	e = (struct pipe_end *)p->chan;
 	e->world = w;
 	w->chans++;
