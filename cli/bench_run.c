@@ -214,8 +214,8 @@ static void cancel(struct slot *s)
 
 	if (s->state != SLOT_MAKES || !s->op || s->cancelled)
 		return;
-	s->cancelled = true;
-	(void)!rpc_ask(l->rpc, &letter_kinds[LETTER_op_cancel], &m, ignore, s->e, NULL);
+	s->cancelled =
+		rpc_ask(l->rpc, &letter_kinds[LETTER_op_cancel], &m, ignore, s->e, NULL) == OK;
 }
 
 static void take_begun(struct slot *s, const struct vm_begun *begun)
