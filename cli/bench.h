@@ -1,6 +1,7 @@
 /*
- * cli/bench.h - `banger bench` (row G7): what its parts share. One connection makes, uses and deletes
- * machines; what they took goes into series, and a document, tables and pages are made from these.
+ * cli/bench.h - `banger bench` (row G7): what its parts share. One connection makes, uses and
+ * deletes machines; what they took goes into series, and a document, tables and pages are made
+ * from these.
  */
 #ifndef CLI_BENCH_H
 #define CLI_BENCH_H

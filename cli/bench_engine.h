@@ -1,6 +1,6 @@
 /*
- * cli/bench_engine.h - machines in flight: shared by bench_run.c, which makes and deletes them, and
- * bench_soak.c, which works with them in between.
+ * cli/bench_engine.h - machines in flight: shared by bench_run.c, which makes and deletes them,
+ * and bench_soak.c, which works with them in between.
  */
 #ifndef CLI_BENCH_ENGINE_H
 #define CLI_BENCH_ENGINE_H

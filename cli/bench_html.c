@@ -1,6 +1,6 @@
 /*
- * bench_html.c - a bench as one page that needs nothing else: no script, no font, no address. A content
- * security policy in it says so, and holds even if a text were not escaped.
+ * bench_html.c - a bench as one page that needs nothing else: no script, no font, no address. A
+ * content security policy in it says so, and holds even if a text were not escaped.
  */
 #include <sys/utsname.h>
 
@@ -20,7 +20,8 @@ static const char style[] =
 	"h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2.5rem}h3{font-size:1rem;"
 	"margin-bottom:.3rem}\n"
 	"table{border-collapse:collapse;margin:.5rem 0;font-variant-numeric:tabular-nums}\n"
-	"th,td{padding:.15rem .8rem .15rem 0;text-align:right;border-bottom:1px solid var(--line)}\n"
+	"th,td{padding:.15rem .8rem .15rem 0;text-align:right;"
+	"border-bottom:1px solid var(--line)}\n"
 	"th:first-child,td:first-child{text-align:left}th{color:var(--dim);font-weight:600}\n"
 	"svg{width:100%;height:auto;font:12px system-ui,sans-serif}text{fill:var(--fg)}\n"
 	".axis{stroke:var(--dim)}.grid{stroke:var(--line)}.mark{stroke:var(--c6);"

@@ -1,8 +1,8 @@
 /*
- * bench_leaks.c - what is left of a run's machines, looked for where the host keeps such things and not
- * where banger says: processes, files, sockets, taps, snapshots, loop devices; and records and
- * descriptors of the daemon. A deletion was answered, so all of it must be gone; what goes by itself
- * a moment later is no leak.
+ * bench_leaks.c - what is left of a run's machines, looked for where the host keeps such things
+ * and not where banger says: processes, files, sockets, taps, snapshots, loop devices; and records
+ * and descriptors of the daemon. A deletion was answered, so all of it must be gone; what goes by
+ * itself a moment later is no leak.
  */
 #include <dirent.h>
 #include <fcntl.h>

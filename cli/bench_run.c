@@ -1,9 +1,9 @@
 /*
  * bench_run.c - one run of a bench: so many machines, so many of them at once, on one connection.
  *
- * Every machine is begun with rm, so that it belongs to this connection: however this process ends,
- * the daemon undoes or deletes what it began. Asks wait in a queue, since a connection has room for a
- * limited number of them. Times are this side's; stages are the daemon's own.
+ * Every machine is begun with rm, so that it belongs to this connection: however this process
+ * ends, the daemon undoes or deletes what it began. Asks wait in a queue, since a connection has
+ * room for a limited number of them. Times are this side's; stages are the daemon's own.
  */
 #include "cli/bench_engine.h"
 #include "cli/report.h"
@@ -308,7 +308,7 @@ static enum err send(struct slot *s, struct why *why)
 	struct engine *e = s->e;
 	struct rpc *rpc = e->c->link->rpc;
 	struct vm_create body = e->b->body;
-	struct vm_delete which = { s->id };
+	struct vm_delete which = { .vm = s->id };
 	struct vm_only only = { s->id };
 	char name[64];
 

@@ -1,6 +1,6 @@
 /*
- * bench_soak.c - what a soak does with machines that are ready: runs a program, ends the VMM and boots
- * it again, deletes; by chance, from a seed. Now and then it notes how the daemon fares.
+ * bench_soak.c - what a soak does with machines that are ready: runs a program, ends the VMM and
+ * boots it again, deletes; by chance, from a seed. Now and then it notes how the daemon fares.
  */
 #include "cli/bench_engine.h"
 

@@ -1,6 +1,7 @@
 /*
- * bench_svg.c - plots of a bench as inline SVG. Colours are the page's own variables, so that light and
- * dark are one drawing. Every text goes through html_text: names are whatever somebody called them.
+ * bench_svg.c - plots of a bench as inline SVG. Colours are the page's own variables, so that
+ * light and dark are one drawing. Every text goes through html_text: names are whatever somebody
+ * called them.
  */
 #include "base/text.h"
 #include "cli/bench.h"

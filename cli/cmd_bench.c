@@ -236,7 +236,7 @@ static enum err take_numbers(struct bench *b, struct why *why)
 		e = fail_field(why, ERR_invalid_value, "for", "--for must be a second or more");
 	if (!e && b->c->has_tail && (!soak->set || b->stub))
 		e = fail_field(why, ERR_invalid_value, "for",
-			"a command is run by a soak of machines that have a guest: --for, no --stub");
+			"a command is run by a soak of guests: --for, and no --stub");
 	return e;
 }
 
@@ -386,10 +386,11 @@ const struct command cmd_bench = {
 	.traits = TAIL,
 	.flags = flags,
 	.doc = "boot many machines at once, and measure",
-	.more = "Makes and deletes machines named bench-*, tells percentiles of each stage, throughput,\n"
-		"failures and memory, and looks for whatever the machines may have left behind. Exit\n"
-		"code 1 when something failed or leaked. However this command ends, the daemon deletes\n"
-		"its machines. A soak runs `sh -c :` in them, or the command behind --.",
+	.more = "Makes and deletes machines named bench-*, tells percentiles of each stage, "
+		"throughput,\nfailures and memory, and looks for whatever the machines may have "
+		"left behind. Exit\ncode 1 when something failed or leaked. However this command "
+		"ends, the daemon deletes\nits machines. A soak runs `sh -c :` in them, or the "
+		"command behind --.",
 	.example = "banger bench --count 50 --concurrency 1,4,16 --html bench.html\n"
 		   "banger bench --stub --count 1000 --concurrency 64 --hold\n"
 		   "banger bench --save-baseline before.json\n"

@@ -1,10 +1,10 @@
 /*
  * stub.c - the driver of machines that have no guest: their process is banger-stub, a companion of
- * this program, and everything else of them is as with any other driver. What one costs is banger's
- * own (`banger bench --stub`).
+ * this program, and everything else of them is as with any other driver. What one costs is
+ * banger's own (`banger bench --stub`).
  *
- * It is never chosen by itself, neither by `auto` nor by the configuration, and never in a jail: there
- * is nothing to keep in. Its agent refuses whatever would need a guest.
+ * It is never chosen by itself, neither by `auto` nor by the configuration, and never in a jail:
+ * there is nothing to keep in. Its agent refuses whatever would need a guest.
  */
 #include "actors/vm/vm.h"
 

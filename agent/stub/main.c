@@ -2,11 +2,12 @@
  * main.c - banger-stub: stands where a machine of driver `stub` has its VMM. No guest runs and
  * nothing is computed, so what a boot of it costs is banger's own.
  *
- *	banger-stub banger-ID		the word by which the daemon finds it again
+ *	banger-stub banger-ID	the word by which the daemon finds it again
  *
  * Descriptor 11 is a socket that listens for the daemon, as a VMM's agent port does; behind it is
- * the least agent: it answers the opening, says hello, and serves what needs no programs. Programs,
- * copies, connections and services are refused, never pretended. Its output is the machine's console.
+ * the least agent: it answers the opening, says hello, and serves what needs no programs.
+ * Programs, copies, connections and services are refused, never pretended. Its output is the
+ * machine's console.
  */
 #include <signal.h>
 #include <sys/socket.h>

@@ -22,8 +22,8 @@
 enum { SETTLED_MAX = 128 };
 
 /*
- * What is to be flushed before a batch is written. What comes to more descriptors than this, or than
- * the process may have, is flushed with all of its filesystem.
+ * What is to be flushed before a batch is written. What comes to more descriptors than this, or
+ * than the process may have, is flushed with all of its filesystem.
  */
 struct settling {
 	int fds[SETTLED_MAX];
