@@ -1,5 +1,5 @@
-"""Create-to-ready of 1, 4 and 16 machines at once: banger, bare qemu, libvirt. The same kernel, initramfs,
-root filesystem and agent; ready is the agent's hello of the last one."""
+"""Create-to-ready of 1, 4 and 16 machines at once: banger, bare qemu, libvirt. The same kernel,
+initramfs, root filesystem and agent; ready is the agent's hello of the last one."""
 import json
 import os
 import re
@@ -53,8 +53,9 @@ class Agents:
 
 
 def banger(daemon, count):
-    line = daemon.command("--json", "bench", "--image", "debian", "--memory", MEMORY, "--net", "none",
-                          "--count", count, "--concurrency", count)
+    # --hold: those that are ready stay, as those of the peers do, until the last one is
+    line = daemon.command("--json", "bench", "--image", "debian", "--memory", MEMORY, "--net",
+                          "none", "--hold", "--count", count, "--concurrency", count)
     done = subprocess.run([str(w) for w in line], env=daemon.env, capture_output=True,
                           timeout=SECONDS + 60, check=False)
     doc = json.loads(done.stdout)
@@ -97,7 +98,8 @@ DOMAIN = """<domain type='qemu'>
  <features><acpi/></features><cpu mode='maximum'/>
  <on_reboot>destroy</on_reboot><on_crash>destroy</on_crash>
  <devices><emulator>{qemu}</emulator>{disks}
-  <channel type='unix'><source mode='bind' path='{agent}'/><target type='virtio' name='banger'/></channel>
+  <channel type='unix'><source mode='bind' path='{agent}'/>
+   <target type='virtio' name='banger'/></channel>
   <serial type='null'/><memballoon model='none'/></devices></domain>
 """
 DISK = """
@@ -133,7 +135,8 @@ class Domains:
         disks = ""
         for n, (serial, backing) in enumerate(self.disks.items()):
             file = self.dir / f"{index}-{serial}.qcow2"
-            call([need("qemu-img"), "create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing, file])
+            call([need("qemu-img"), "create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing,
+                  file])
             os.chown(file, PLAIN_UID, PLAIN_UID)
             disks += DISK.format(file=file, letter="abc"[n], serial=serial)
         agent = self.dir / f"{index}.sock"
@@ -189,6 +192,6 @@ def measure(machines):
         name = f"create to ready, {count} machine{'s' if count > 1 else ''} at once"
         rows.append(Figure(name, "ms", ours, "bare qemu", theirs))
         rows.append(Figure(name, "ms", ours, "libvirt (q35)", libvirt or None, missing))
-    rows[-1].note = "until the last agent's hello; libvirt has no microvm machine, and its overlays " \
-                    "are made before the clock runs"
+    rows[-1].note = ("until the last agent's hello; libvirt has no microvm machine, and its "
+                     "overlays are made before the clock runs")
     return rows

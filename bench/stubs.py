@@ -69,8 +69,8 @@ class Stubs:
                 Figure(f"{name}, create p99", "ms", [run["whole"]["p99_ms"]]),
                 Figure(f"{name}, rate", "1/s", [run["throughput_per_s"]]),
             ]
-        rows[-1].note = "all begun at once and kept until all are there; the host's process starts " \
-                        "are most of it"
+        rows[-1].note = ("all begun at once and kept until all are there; the host's process "
+                         "starts are most of it")
         own = run["memory"]["daemon_after"] - run["memory"]["daemon_before"]
         rows.append(Figure("memory per running machine", "KiB", [own / 1024 / n],
                            note=f"the daemon's own, {n} stub machines there"))

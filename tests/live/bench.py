@@ -166,7 +166,8 @@ def refusals(house):
     """what is wrong with the line is found before a machine is made"""
     for flags, field in ((("--concurrency", "1,x"), "concurrency"), (("--count", "0"), "count"),
                          (("--stub", "--driver", "qemu"), "stub"), (("--for", "5ms"), "for"),
-                         (("--baseline", "/dev/null/x"), None), (("--html", "/proc/none/x"), "html"),
+                         (("--baseline", "/dev/null/x"), None),
+                         (("--html", "/proc/none/x"), "html"),
                          (("--for", "5s", "--count", "9"), "for")):
         error = house.fails("bench", *flags, code=2)
         assert field is None or error.get("field") == field, (flags, error)
