@@ -111,6 +111,7 @@ DAEMON_OBJS := $(WIRED) $(call objs,runtime/dns runtime/actor runtime/kv runtime
 WORKER_OBJS := $(WIRED) $(call objs,actors/worker)
 HELPER_OBJS := $(WIRED) $(call objs,runtime/vmm helper)
 AGENT_OBJS := $(WIRED) $(call objs,runtime/tree agent)
+STUB_OBJS := $(WIRED) $(call objs,agent/stub)
 CLI_OBJS := $(WIRED) $(call objs,runtime/tree runtime/conf cli)
 
 # Statically linked where a library costs start time or memory; glibc itself stays shared.
@@ -123,7 +124,8 @@ LIBS_worker := -Wl,-Bstatic -lev -lmsgpackc -ljansson -Wl,-Bdynamic -lm -larchiv
 	-lisal -lzstd -lcurl
 
 BIN := $(O)/bin
-PROGRAMS := $(BIN)/banger $(BIN)/bangerd $(BIN)/banger-helper $(BIN)/banger-worker $(BIN)/banger-agent
+PROGRAMS := $(BIN)/banger $(BIN)/bangerd $(BIN)/banger-helper $(BIN)/banger-worker $(BIN)/banger-agent \
+	$(BIN)/banger-stub
 
 .PHONY: all FORCE
 all: $(PROGRAMS)
@@ -152,12 +154,17 @@ $(BIN)/banger-agent: $(AGENT_OBJS)
 	@mkdir -p $(BIN)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(if $(SAN),$(LDFLAGS),-static -Wl,--gc-sections -s) $^ -o $@ -lev -lmsgpackc -lm
+# Static: a thousand of them run at once.
+$(BIN)/banger-stub: $(STUB_OBJS)
+	@mkdir -p $(BIN)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(if $(SAN),$(LDFLAGS),-static -Wl,--gc-sections -s) $^ -o $@ -lev -lmsgpackc -lm
 
 .PHONY: help deps demo check install uninstall clean
 help:
 	@sed -n 's/^#: //p' Makefile
 
-#: make            builds build/bin/{banger,bangerd,banger-helper,banger-worker,banger-agent}
+#: make            builds build/bin/{banger,bangerd,banger-helper,banger-worker,banger-agent,banger-stub}
 #: make deps       installs the Debian packages of packages.txt (sudo only when not root)
 #: make demo       deps, build, image `debian`, kernel, and a command in a machine
 #: make check      deps, build, all tests
@@ -181,7 +188,7 @@ COMPLETION_bash := share/bash-completion/completions/banger
 COMPLETION_zsh := share/zsh/site-functions/_banger
 COMPLETION_fish := share/fish/vendor_completions.d/banger.fish
 COMPLETIONS := $(addprefix $(PREFIXED)/,$(COMPLETION_bash) $(COMPLETION_zsh) $(COMPLETION_fish))
-LIBEXEC := bangerd banger-helper banger-worker banger-agent
+LIBEXEC := bangerd banger-helper banger-worker banger-agent banger-stub
 install: all
 	install -d $(PREFIXED)/bin $(PREFIXED)/libexec/banger $(PREFIXED)/lib/banger/units
 	install -m 0755 $(BIN)/banger $(PREFIXED)/bin/banger

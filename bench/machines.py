@@ -75,8 +75,8 @@ class Machines:
         words = (self.shim / "args").read_bytes().split(b"\0")[1:-1]
         text = " ".join(w.decode() for w in words)
         state = self.daemon.dir / "s"
-        disks = {"root": next(state.glob("image/*/root.ext4")),
-                 "work": next(state.glob("image/*/work.ext4"))}
+        disks = {"root": next(state.glob("image/*/root*.ext4")),
+                 "work": next(state.glob("image/*/work*.ext4"))}
         args = [str(self.qemu)]
         for word in (w.decode() for w in words):
             serial = re.match(r"id=(root|work),file=", word)

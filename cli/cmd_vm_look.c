@@ -70,8 +70,8 @@ static enum color color_of(enum vm_state s)
 static void cpu_cell(struct grid *g, const struct vm_info *vm)
 {
 	if (vm->has_cpu_ms && vm->has_uptime_ms && vm->uptime_ms > 0)
-		grid_cell(g, PLAIN, "%llu%%",
-			(unsigned long long)(vm->cpu_ms * 100 / vm->uptime_ms));
+		grid_cell(
+			g, PLAIN, "%llu%%", (unsigned long long)(vm->cpu_ms * 100 / vm->uptime_ms));
 	else
 		grid_cell(g, PLAIN, "-");
 }
@@ -90,8 +90,8 @@ static void fill_cell(struct grid *g, uint64_t size, uint64_t used)
 
 static int list(struct cli *c)
 {
-	static const char *const heads[] = { "NAME", "ID", "STATE", "IMAGE", "VCPUS", "CPU",
-		"MEMORY", "USED", "RSS", "ROOT", "WORK", "UPTIME" };
+	static const char *const heads[] = { "NAME", "ID", "STATE", "IMAGE", "DRIVER", "VCPUS",
+		"CPU", "MEMORY", "USED", "RSS", "ROOT", "WORK", "UPTIME" };
 	struct machines m = { NULL, 0 };
 	struct grid g;
 	struct why why;
@@ -119,6 +119,8 @@ static int list(struct cli *c)
 		grid_cell(&g, PLAIN, "%s", vm->id);
 		grid_cell(&g, color_of(vm->state), "%s", word_of(vm_state, vm->state));
 		grid_cell(&g, PLAIN, "%s", vm->image);
+		grid_cell(&g, vm->driver == driver_stub ? YELLOW : PLAIN, "%s",
+			word_of(driver, vm->driver));
 		grid_cell(&g, PLAIN, "%llu", (unsigned long long)vm->vcpus);
 		cpu_cell(&g, vm);
 		grid_size(&g, true, vm->memory);
@@ -152,13 +154,13 @@ static void show_one(struct cli *c, const struct vm_shown *s)
 		s->vm.reason ? s->vm.reason : "");
 	line_text(c, "image", "%s", s->vm.image);
 	line_text(c, "kernel", "%s", s->vm.kernel);
-	line_text(c, "driver", "%s (%s)", word_of(driver, s->vm.driver),
-		word_of(accel, s->vm.accel));
+	line_text(
+		c, "driver", "%s (%s)", word_of(driver, s->vm.driver), word_of(accel, s->vm.accel));
 	line_text(c, "network", "%s%s%s", word_of(net, s->vm.net), s->address ? ", " : "",
 		s->address ? s->address : "");
 	if (s->host_address)
-		line_text(c, "reached at", "%s, as %s.vm while it runs", s->host_address,
-			s->vm.name);
+		line_text(
+			c, "reached at", "%s, as %s.vm while it runs", s->host_address, s->vm.name);
 	line_text(c, "layer", "%s", word_of(layer, s->vm.layer));
 	line_text(c, "vcpus", "%llu", (unsigned long long)s->vm.vcpus);
 	show_size(text, sizeof(text), s->vm.memory);

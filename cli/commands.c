@@ -60,6 +60,7 @@
 	C(doctor) \
 	C(prune) \
 	C(ssh_config) \
+	C(bench) \
 	C(ping) \
 	C(events) \
 	C(version) \

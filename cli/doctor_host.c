@@ -73,7 +73,8 @@ static void configuration(struct part *p)
 
 static void programs(struct part *p)
 {
-	static const char *const names[] = { "bangerd", "banger-worker", "banger-agent" };
+	static const char *const names[] = { "bangerd", "banger-worker", "banger-agent",
+		"banger-stub" };
 	char path[PLACE_BYTES];
 	struct why why;
 

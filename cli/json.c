@@ -73,8 +73,8 @@ static json_t *list(const struct field *f, const struct any_list *l, bool as_bas
 	json_t *a = json_array();
 
 	for (uint32_t i = 0; i < l->n; i++)
-		if (json_array_append_new(a, value(f->type, (const uint8_t *)l->v + i * each,
-						     as_base64))) {
+		if (json_array_append_new(
+			    a, value(f->type, (const uint8_t *)l->v + i * each, as_base64))) {
 			json_decref(a);
 			return NULL;
 		}
@@ -195,10 +195,13 @@ void json_set(json_t **all, const char *key, json_t *v)
 	*all = NULL;
 }
 
-/* Straight to the file: jansson's own buffer loses keys when it cannot grow. */
+/*
+ * Straight to the file: jansson's own buffer loses keys when it cannot grow. Fractions are of
+ * milliseconds, and end with the microsecond.
+ */
 static bool dump(FILE *f, json_t *doc, size_t how)
 {
-	bool good = doc && json_dumpf(doc, f, how | JSON_ENCODE_ANY) == 0;
+	bool good = doc && json_dumpf(doc, f, how | JSON_ENCODE_ANY | JSON_REAL_PRECISION(12)) == 0;
 
 	if (!good)
 		fputs("{\"error\": {\"code\": \"no_memory\", \"message\": \"no memory\"}}", f);

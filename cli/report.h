@@ -25,7 +25,7 @@ void print_document(struct cli *c, const struct shape *s, const void *obj);
 int finish(struct cli *c, int code);
 
 /* Columns under heads, as wide as their widest cell. */
-enum { GRID_COLUMNS = 12 };
+enum { GRID_COLUMNS = 13 };
 
 enum color { PLAIN, GREEN, YELLOW, RED, DIM };
 

@@ -18,7 +18,7 @@
 #include "proto/check.h"
 
 static const char *const programs[] = { "bangerd", "banger-helper", "banger-worker",
-	"banger-agent" };
+	"banger-agent", "banger-stub" };
 static const char *const tools[] = { "systemctl", "systemd-tmpfiles", "rm" };
 
 void problem(struct cli *c, struct problems *p, const char *hint, const char *fmt, ...)

@@ -41,9 +41,10 @@ UNIT_LIBS_kv := -llmdb
 # LMDB statically, so that its own calls can be made to fail.
 UNIT_OBJS_store_breaks := $(call objs,runtime/kv runtime/world)
 UNIT_LIBS_store_breaks := -Wl,-Bstatic -llmdb -Wl,-Bdynamic -lpthread -lcurl \
-	-Wl,--wrap=pwrite,--wrap=pwritev,--wrap=writev,--wrap=fdatasync,--wrap=fallocate,--wrap=fsync
+	-Wl,--wrap=pwrite,--wrap=pwritev,--wrap=writev,--wrap=fdatasync,--wrap=fallocate,--wrap=fsync \
+	-Wl,--wrap=syncfs
 UNIT_OBJS_store_power := $(UNIT_OBJS_store_breaks)
-UNIT_LIBS_store_power = $(UNIT_LIBS_store_breaks) -Wl,--wrap=renameat
+UNIT_LIBS_store_power = $(filter-out -Wl$(comma)--wrap=syncfs,$(UNIT_LIBS_store_breaks)) -Wl,--wrap=renameat
 UNIT_OBJS_asks := $(call objs,runtime/actor)
 UNIT_OBJS_mailbox := $(call objs,runtime/actor)
 UNIT_OBJS_house := $(call objs,runtime/actor)
@@ -53,6 +54,8 @@ UNIT_OBJS_config := $(call objs,runtime/conf)
 UNIT_LIBS_config := -lyaml
 UNIT_OBJS_places := $(call objs,runtime/conf)
 UNIT_LIBS_places := -lyaml
+UNIT_OBJS_bench := $(CLI_PARTS)
+UNIT_LIBS_bench := -ljansson -lyaml
 UNIT_OBJS_ssh := $(SSH_PARTS)
 UNIT_OBJS_http := $(call objs,runtime/world runtime/kv)
 UNIT_LIBS_http := -lcurl -llmdb -lpthread

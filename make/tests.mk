@@ -105,7 +105,7 @@ house: $(PROTODOC) $(PRIVDOC) $(INC_DONE)
 
 # Lint: every object with gcc at -O0 and with all that clang can warn of, then the two checkers.
 # What they shall not say stands here, in .clang-tidy and in tests/cppcheck.txt, each with its reason.
-LINT_SRC = $(sort $(wildcard $(addsuffix /*.c,runtime/* proto actors actors/* helper agent cli bench \
+LINT_SRC = $(sort $(wildcard $(addsuffix /*.c,runtime/* proto actors actors/* helper agent agent/stub cli bench \
 	tests/* tests/torture/driver)))
 LINT_OBJS = $(LINT_SRC:%.c=$(O)/obj/%.o)
 LINT_CLANG := -Weverything

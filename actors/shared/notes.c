@@ -12,8 +12,9 @@ static void to_client(struct actor *me, uint64_t client, enum letter_id kind, co
 void note_stage(struct actor *me, uint64_t client, uint64_t op, const char *stage,
 	enum stage_state state, uint64_t ms, const char *detail)
 {
-	struct op_stage body = { .op = op, .stage = stage, .state = state, .ms = ms,
-		.detail = detail };
+	struct op_stage body = {
+		.op = op, .stage = stage, .state = state, .ms = ms, .detail = detail
+	};
 
 	note_progress(me, client, &body);
 }
@@ -33,7 +34,8 @@ void note_done(struct actor *me, uint64_t client, uint64_t op, enum op_state sta
 		error = error_of(why);
 		body.error = &error;
 	}
-	to_client(me, client, LETTER_op_done, &body);
+	if (client)
+		tell_last(me, GATE_BIT, LETTER_op_done, client, &body);
 }
 
 void note_event(struct actor *me, struct world *w, const struct event *event)
@@ -44,8 +46,8 @@ void note_event(struct actor *me, struct world *w, const struct event *event)
 	(void)!tell_for(me, GATE_BIT, LETTER_event, 0, &body);
 }
 
-void note_stream_end(struct actor *me, uint64_t client, uint64_t stream, uint64_t code,
-	const struct why *why)
+void note_stream_end(
+	struct actor *me, uint64_t client, uint64_t stream, uint64_t code, const struct why *why)
 {
 	struct stream_end body = { .stream = stream };
 	struct error error;
@@ -57,5 +59,6 @@ void note_stream_end(struct actor *me, uint64_t client, uint64_t stream, uint64_
 		body.code = code;
 		body.has_code = true;
 	}
-	to_client(me, client, LETTER_stream_end, &body);
+	if (client)
+		tell_last(me, GATE_BIT, LETTER_stream_end, client, &body);
 }

@@ -87,7 +87,7 @@ static void cleaned(void *state UNUSED, uint64_t ctx UNUSED, const struct why *w
 
 void jail_clean(struct machine *m)
 {
-	if (vmm_by_helper(m->v))
+	if (machine_jailed(m))
 		clean(m, cleaned, with_serial(m, 0));
 }
 
@@ -158,7 +158,7 @@ static void emptied(void *state, uint64_t ctx, const struct why *why, const void
 
 enum flow_said jail_empty(struct machine *m, struct flow *f)
 {
-	if (!vmm_by_helper(m->v))
+	if (!machine_jailed(m))
 		return FLOW_DONE;
 	clean(m, emptied, vm_late_name(m, f));
 	return FLOW_WAIT;

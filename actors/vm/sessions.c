@@ -511,7 +511,7 @@ static void end_from_agent(struct session *s, const struct stream_end *e)
 	}
 	on.stream = s->stream;
 	if (s->client)
-		tell_for(s->m->v->me, GATE_BIT, LETTER_stream_end, s->client, &on);
+		tell_last(s->m->v->me, GATE_BIT, LETTER_stream_end, s->client, &on);
 	session_free(s);
 }
 

@@ -272,7 +272,7 @@ struct vmm_driver {
 	enum err (*probe)(struct vmd *v, struct vm_record *r, struct why *why);
 	/* Starts the process, without the helper: machine_vmm_started is called inside. */
 	enum err (*launch)(struct machine *m, struct why *why);
-	/* The kernel's command line, where the helper starts it. */
+	/* The kernel's command line, where the helper starts it. NULL: it is never in a jail. */
 	enum err (*ask_helper)(
 		struct machine *m, struct priv_launch *q, struct arena *a, struct why *why);
 	/* The process runs: makes a machine of it when it is fresh, and opens the ways to it. */
@@ -288,7 +288,7 @@ struct vmm_driver {
 	bool stays; /* after a guest's power-off, so that it must be ended */
 };
 
-extern const struct vmm_driver qemu_driver, firecracker_driver;
+extern const struct vmm_driver qemu_driver, firecracker_driver, stub_driver;
 
 /* vmm.c */
 const struct vmm_driver *vmm_of(enum driver id);
@@ -299,6 +299,7 @@ bool vmm_reflinks(struct vmd *v); /* files beneath STATE can share blocks: by tr
 void vmm_problems(struct vmd *v, struct vm_record *r, void (*add)(void *ctx, const struct why *why),
 	void *ctx);
 bool vmm_by_helper(const struct vmd *v); /* VMMs live in the helper's jails */
+bool machine_jailed(const struct machine *m); /* this one does, or would */
 enum flow_said vmm_launch(struct machine *m, struct why *why);
 /* A word of its command line that no other machine's has. */
 void vmm_needle(const struct machine *m, char out[32]);

@@ -9,12 +9,24 @@
 
 const struct vmm_driver *vmm_of(enum driver id)
 {
-	return id == driver_firecracker ? &firecracker_driver : &qemu_driver;
+	static const struct vmm_driver *const all[driver_COUNT] = {
+		[driver_auto] = &qemu_driver,
+		[driver_qemu] = &qemu_driver,
+		[driver_firecracker] = &firecracker_driver,
+		[driver_stub] = &stub_driver,
+	};
+
+	return all[id];
 }
 
 bool vmm_by_helper(const struct vmd *v)
 {
 	return v->env->mode == mode_system;
+}
+
+bool machine_jailed(const struct machine *m)
+{
+	return vmm_by_helper(m->v) && m->driver->ask_helper;
 }
 
 /* ---- choice ---- */
@@ -112,7 +124,7 @@ void vmm_exited(void *ctx, int status)
 
 enum flow_said vmm_launch(struct machine *m, struct why *why)
 {
-	if (vmm_by_helper(m->v))
+	if (machine_jailed(m))
 		return jail_launch(m, why);
 	if (m->driver->launch(m, why))
 		return FLOW_FAILED;
@@ -168,7 +180,7 @@ void vmm_kill(struct machine *m)
 {
 	if (!m->child)
 		return;
-	if (vmm_by_helper(m->v))
+	if (machine_jailed(m))
 		jail_end(m);
 	else
 		child_signal(m->child, SIGKILL);
@@ -206,7 +218,7 @@ enum err machine_reach(struct machine *m, enum vmm_channel ch, uint64_t parcel, 
 
 enum err machine_dial(struct machine *m, enum vmm_channel ch, struct why *why)
 {
-	if (!vmm_by_helper(m->v))
+	if (!machine_jailed(m))
 		return machine_reach(m, ch, 0, why);
 	jail_dial(m, ch);
 	return OK;

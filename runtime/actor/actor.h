@@ -121,6 +121,12 @@ void ask(struct actor *me, unsigned kind, const void *body, uint64_t deadline_ms
 enum err tell_for(
 	struct actor *me, uint32_t only, unsigned kind, uint64_t client, const void *body);
 
+/*
+ * The last word about something whose number is bounded elsewhere, to one receiver: it passes the
+ * mailbox's count as answers do, since whoever waits for it would wait for ever.
+ */
+void tell_last(struct actor *me, uint32_t only, unsigned kind, uint64_t client, const void *body);
+
 /* For the gate: letters of clients, already packed. deadline_ms 0 = as long as it takes. */
 enum err tell_packed(
 	struct actor *me, uint32_t only, unsigned kind, uint64_t client, struct bytes body);

@@ -113,9 +113,9 @@ static const struct route *route_of(struct actor *me, unsigned kind)
 
 /* Puts one letter into one mailbox; body is a struct (shape given) or packed bytes. */
 static enum err put(struct actor *to, const struct mail *head, const struct shape *shape,
-	const void *body, struct bytes packed, struct why *why)
+	const void *body, struct bytes packed, bool beyond, struct why *why)
 {
-	struct buf *b = mailbox_begin(&to->mail, head, head->what != MAIL_LETTER);
+	struct buf *b = mailbox_begin(&to->mail, head, beyond);
 	enum err e;
 
 	if (!b) {
@@ -147,7 +147,7 @@ static enum err post(struct actor *me, uint32_t to, struct mail *head, const str
 	head->what = MAIL_LETTER;
 	for (; to; to &= to - 1) {
 		struct actor *a = &me->house->actors[__builtin_ctz(to)];
-		enum err e = put(a, head, shape, body, packed, why);
+		enum err e = put(a, head, shape, body, packed, false, why);
 
 		worst = e ? e : worst;
 	}
@@ -177,6 +177,23 @@ enum err tell_for(struct actor *me, uint32_t only, unsigned kind, uint64_t clien
 		return denied(me, kind, &why);
 	return post(me, r->to & only, &head, me->house->setup.kinds[kind].in, body,
 		(struct bytes){ 0 }, &why);
+}
+
+void tell_last(struct actor *me, uint32_t only, unsigned kind, uint64_t client, const void *body)
+{
+	const struct route *r = route_of(me, kind);
+	struct mail head = { .kind = (uint16_t)kind, .client = client, .from = (uint8_t)me->index };
+	struct why why;
+
+	if (!r) {
+		denied(me, kind, &why);
+		return;
+	}
+	must(__builtin_popcount(r->to & only) == 1);
+	if (put(&me->house->actors[__builtin_ctz(r->to & only)], &head,
+		    me->house->setup.kinds[kind].in, body, (struct bytes){ 0 }, true, &why))
+		log_line(LOG_ERROR, me->class->name, "last word lost", "letter",
+			me->house->setup.kinds[kind].method, "why", why.text, NULL);
 }
 
 enum err tell_packed(
@@ -277,7 +294,7 @@ static void reply(struct actor *me, struct reply_to to, uint8_t what, const stru
 	if (to.serial == 0)
 		return;
 	head.from = (uint8_t)me->index;
-	if (put(&me->house->actors[to.actor], &head, shape, body, packed, &why))
+	if (put(&me->house->actors[to.actor], &head, shape, body, packed, true, &why))
 		log_line(LOG_ERROR, me->class->name, "answer lost", "letter",
 			me->house->setup.kinds[to.kind].method, "why", why.text, NULL);
 }

@@ -24,6 +24,21 @@ static const char defaults[] = "default_image: debian\n"
 			       "dns_listen: 127.0.0.1:42069\n"
 			       "log_level: info\n";
 
+/* A machine without a guest is one that was asked for by name, never by habit. */
+static enum err check_driver(
+	const struct conf *c, const char *file, const uint32_t *lines, struct why *why)
+{
+	const struct field *f = shape_field(&shape_config, "driver");
+
+	must(f);
+	if (!c->v.has_driver || c->v.driver != driver_stub)
+		return OK;
+	fail_field(why, ERR_invalid_value, "driver",
+		"%.200s:%u: driver: stub machines run no guest, and are no default", file,
+		lines[f - shape_config.fields]);
+	return fail_hint(why, "write auto, qemu or firecracker");
+}
+
 static enum err load_file(struct conf *c, const char *file, struct why *why)
 {
 	uint32_t lines[CONF_KEYS_MAX] = { 0 };
@@ -34,6 +49,8 @@ static enum err load_file(struct conf *c, const char *file, struct why *why)
 	if (!e && there)
 		e = yaml_read(&shape_config, file, (struct bytes){ text.p, text.n }, &c->mem, &c->v,
 			lines, why);
+	if (!e && there)
+		e = check_driver(c, file, lines, why);
 	for (uint32_t i = 0; !e && i < shape_config.count; i++)
 		if (lines[i])
 			c->from[i] = (struct conf_origin){ file, lines[i] };

@@ -21,10 +21,14 @@
 
 enum { SETTLED_MAX = 128 };
 
-/* What is to be flushed before a batch is written. */
+/*
+ * What is to be flushed before a batch is written. What comes to more descriptors than this, or
+ * than the process may have, is flushed with all of its filesystem.
+ */
 struct settling {
 	int fds[SETTLED_MAX];
 	unsigned n;
+	bool all; /* fds[0] stands for the filesystem */
 	struct why why; /* the first that could not even be opened */
 };
 
@@ -62,7 +66,7 @@ static enum err settle(const struct settling *s, struct why *why)
 		return s->why.code;
 	}
 	for (unsigned i = 0; i < s->n; i++)
-		if (fsync(s->fds[i]) < 0)
+		if ((s->all ? syncfs(s->fds[i]) : fsync(s->fds[i])) < 0)
 			return fail_errno(why, "cannot flush a file of the state directory");
 	return OK;
 }
@@ -145,18 +149,44 @@ void world_store_flush(struct world *w)
 	t->settles = (struct settling){ .n = 0 };
 }
 
+static bool cannot_settle(struct settling *s, const char *path)
+{
+	if (s->why.code == OK)
+		fail_errno(&s->why, "cannot flush %s", path);
+	return false;
+}
+
+/* False, as nothing more need be looked for. */
+static bool settle_all(struct world *w)
+{
+	struct settling *s = &w->store->settles;
+	struct why why = s->why;
+
+	settling_done(s);
+	s->why = why;
+	s->fds[0] = open_beneath(w->dirs[STATE], ".", O_RDONLY | O_DIRECTORY, 0);
+	if (s->fds[0] < 0)
+		return cannot_settle(s, "the state directory");
+	s->n = 1;
+	s->all = true;
+	return false;
+}
+
+/* False: it cannot be, or all is flushed at once. */
 static bool settle_later(struct world *w, int dir, const char *path)
 {
 	struct settling *s = &w->store->settles;
-	own_fd fd = open_beneath(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	own_fd fd = -1;
 
-	if (fd < 0 || s->n == SETTLED_MAX) {
-		if (fd >= 0)
-			errno = EMFILE;
-		if (s->why.code == OK)
-			fail_errno(&s->why, "cannot flush %s", path);
+	if (s->all)
 		return false;
-	}
+	if (s->n == SETTLED_MAX)
+		return settle_all(w);
+	fd = open_beneath(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		return settle_all(w);
+	if (fd < 0)
+		return cannot_settle(s, path);
 	s->fds[s->n++] = take_fd(&fd);
 	return true;
 }
@@ -167,6 +197,10 @@ static void settle_files(struct world *w, int dir)
 	own_dir d = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *e;
 
+	if (copy < 0 && (errno == EMFILE || errno == ENFILE)) {
+		settle_all(w);
+		return;
+	}
 	if (!d) {
 		fail_errno(&w->store->settles.why, "cannot list what is to be flushed");
 		if (copy >= 0)

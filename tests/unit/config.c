@@ -126,6 +126,7 @@ static void refused(void **state)
 		{ "vcpus: !!int 2\n", ":1:8: ", NULL },
 		{ "memory: 1K\n", ":1:9: ", "memory" },
 		{ "driver: quemu\n", ":1:9: ", "driver" },
+		{ "\ndriver: stub\n", ":2: ", "driver" },
 		{ "qemu_bin: qemu\n", ":1:11: ", "qemu_bin" },
 		{ "boot_timeout_ms: 30\n", ":1:18: ", "boot_timeout_ms" },
 		{ "- vcpus\n", ":1:1: ", NULL },

@@ -314,6 +314,21 @@ static void full_mailbox_is_an_answer(void **state)
 	assert_int_equal(counts[B].queue_max, 300);
 }
 
+/* Who waits for it would wait for ever. */
+static void last_word_passes_a_full_mailbox(void **state)
+{
+	struct rig *r = *state;
+	struct setting one = { .value = "1" }, last = { .value = "2" };
+
+	while (tell_for(r->me[A], 1 << B, NOTE, 0, &one) == OK)
+		;
+	tell_last(r->me[A], 1 << B, NOTE, 7, &last);
+	tell_last(r->me[A], 1 << B, SECRET, 7, &(struct nothing){}); /* is not allowed */
+	run(r);
+	assert_int_equal(r->notes[B], 301);
+	assert_int_equal(r->client, 7);
+}
+
 static void on_packed(void *p, uint64_t ctx, const struct why *why, struct bytes result)
 {
 	struct rig *r = ((struct state *)p)->rig;
@@ -426,6 +441,7 @@ int main(void)
 		IN_HOUSE(masks_and_order),
 		IN_HOUSE(sends_to_itself_while_it_handles),
 		IN_HOUSE(full_mailbox_is_an_answer),
+		IN_HOUSE(last_word_passes_a_full_mailbox),
 		IN_HOUSE(packed),
 		IN_HOUSE(asks_have_a_ceiling),
 		IN_HOUSE(gives_up),

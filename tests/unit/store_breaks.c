@@ -8,6 +8,7 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -48,6 +49,13 @@ WRAP(ssize_t, pwritev, (int fd, const struct iovec *v, int n, off_t at), (fd, v,
 WRAP(ssize_t, writev, (int fd, const struct iovec *v, int n), (fd, v, n))
 WRAP(int, fdatasync, (int fd), (fd))
 WRAP(int, fallocate, (int fd, int mode, off_t at, off_t n), (fd, mode, at, n))
+
+int __real_syncfs(int fd);
+int __wrap_syncfs(int fd);
+int __wrap_syncfs(int fd)
+{
+	return strikes() ? -1 : __real_syncfs(fd);
+}
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
@@ -386,6 +394,53 @@ static void settles_before_it_commits(void **state)
 	rig_down(&r);
 }
 
+static enum err settled(struct rig *r, unsigned machines)
+{
+	struct told t = { .times = 0 };
+	char dir[32];
+
+	for (unsigned i = 0; i < machines; i++) {
+		snprintf(dir, sizeof(dir), "vm/m%u", i);
+		world_settle(r->w, dir);
+	}
+	commit(r, &t, "vm/a");
+	run_until(r, &t.times);
+	return t.code;
+}
+
+/* More than can be kept open is flushed with its filesystem, and a failure of that is one, too. */
+static void settles_any_number(void **state)
+{
+	enum { MANY = 200 };
+	struct rlimit was, few;
+	struct place *p = *state;
+	char path[40];
+	struct why why;
+	struct rig r;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(path, sizeof(path), "vm/m%u", i);
+		assert_int_equal(make_dirs(p->dir, path, &why), OK);
+		snprintf(path, sizeof(path), "vm/m%u/disk", i);
+		assert_int_equal(write_file(p->dir, path, 0600, BYTES("bytes"), &why), OK);
+	}
+	rig_up(&r, p);
+	disk_is_well();
+	assert_int_equal(settled(&r, MANY), OK);
+	disk_fails(1, EIO, false);
+	disk.only_fsync = true;
+	assert_int_not_equal(settled(&r, MANY), OK);
+	disk_is_well();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = (struct rlimit){ (rlim_t)dup(0) + 4, was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(settled(&r, 3), OK);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(settled(&r, 1), OK);
+	assert_int_equal(r.broke, 0);
+	rig_down(&r);
+}
+
 #define IN_PLACE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -396,6 +451,7 @@ int main(void)
 		IN_PLACE(nobody_is_told_after_a_failed_flush),
 		IN_PLACE(no_space_is_an_answer),
 		IN_PLACE(settles_before_it_commits),
+		IN_PLACE(settles_any_number),
 	};
 
 	return RUN(tests);

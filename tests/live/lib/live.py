@@ -305,7 +305,7 @@ def takes_all(house, vm):
 
 # ---- the template ----
 
-PROGRAMS = ("banger", "bangerd", "banger-worker", "banger-agent")
+PROGRAMS = ("banger", "bangerd", "banger-worker", "banger-agent", "banger-stub")
 
 
 def key_of(images):
