@@ -229,6 +229,7 @@ static enum flow_said await_hello(void *owner UNUSED, struct flow *f)
 	m->wants_hello = true;
 	m->hello_ticket = flow_ticket(f);
 	vm_hung_watch(m);
+	vm_notice_lost_timer(m);
 	return FLOW_WAIT;
 }
 

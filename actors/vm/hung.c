@@ -89,7 +89,6 @@ void vm_hung_watch(struct machine *m)
 		world_timer(m->v->world, &m->patience, KVM_TRIAL_MS, trial_over, m);
 	else
 		look_for_spin(m);
-	vm_notice_lost_timer(m);
 }
 
 void vm_hung_not(struct machine *m)

@@ -449,9 +449,9 @@ void vm_agent_again(struct machine *m);
 const struct flow_kind *vm_flow_by_name(const char *name);
 
 /* hung.c */
-void vm_hung_watch(struct machine *m); /* its agent's hello is waited for */
+void vm_hung_watch(struct machine *m); /* of a VMM that runs its hello is waited for */
 void vm_hung_not(struct machine *m); /* it has come */
-void vm_notice_lost_timer(struct machine *m); /* the console said more */
+void vm_notice_lost_timer(struct machine *m); /* the console said more, or is waited for now */
 
 /* services.c */
 flow_fn vm_await_services;

@@ -81,10 +81,10 @@ def inits(house):
             house.ok("image", "pull", "--insecure", "--name", name, ref, timeout=120)
             station.check_disk(station.root_of(house, name))
             house.create(name, image=name)
-            assert house.json("vm", "health", name)["init"] == init
             ports = {p["port"] for p in house.json("vm", "ports", name) if p["proto"] == "tcp"}
             assert int(port.partition(":")[2]) in ports, ports
             assert house.sh(name, "id -un; pwd").split() == ["games", "/tmp"]
+            assert house.json("vm", "health", name)["init"] == init  # exec waited until it is well
             house.ok("vm", "delete", name)
     finally:
         rogue.close()
