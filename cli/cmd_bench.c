@@ -382,7 +382,7 @@ static int bench(struct cli *c)
 
 const struct command cmd_bench = {
 	.words = "bench",
-	.args = "",
+	.args = "[-- CMD...]",
 	.traits = TAIL,
 	.flags = flags,
 	.doc = "boot many machines at once, and measure",
