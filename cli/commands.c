@@ -57,7 +57,6 @@
 	C(doctor) \
 	C(config_show) \
 	C(config_path) \
-	C(doctor) \
 	C(prune) \
 	C(ssh_config) \
 	C(bench) \

@@ -17,7 +17,7 @@ static void list_group(FILE *f, const char *group)
 {
 	for (unsigned i = 0; all_commands[i]; i++)
 		if (in_group(all_commands[i], group))
-			fprintf(f, "  %-16s %s\n", all_commands[i]->words, all_commands[i]->doc);
+			fprintf(f, "  %-17s %s\n", all_commands[i]->words, all_commands[i]->doc);
 }
 
 /* The first word of a command that belongs to a group, else "". */
@@ -44,7 +44,7 @@ static void overview(FILE *f)
 		if (!str_eq(now, group))
 			fprintf(f, "\n%s:\n", now[0] ? group_doc(now) : "more");
 		memcpy(group, now, sizeof(group));
-		fprintf(f, "  %-16s %s\n", k->words, k->doc);
+		fprintf(f, "  %-17s %s\n", k->words, k->doc);
 	}
 	fputs("\nEvery command answers --help with an example, and takes --json.\n"
 	      "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 daemon unreachable; of vm run,\n"

@@ -99,7 +99,7 @@ static void on_ready(void *ctx, int events UNUSED)
 
 	for (int i = 0; i < READS_MAX; i++) {
 		ssize_t n = recv(w->fd, w->in, sizeof(w->in), MSG_DONTWAIT);
-		const struct nlmsghdr *m = (const struct nlmsghdr *)(const void *)w->in;
+		struct nlmsghdr *m = (struct nlmsghdr *)(void *)w->in;
 
 		if (n < 0 &&
 			errno == ENOBUFS) { /* news were lost; any of them may have been ours */

@@ -17,7 +17,7 @@ def main():
         pages = sorted((Path(prefix) / "share/man/man1").iterdir())
         helped = subprocess.run([TOP / "build/bin/banger", "help"], check=True, text=True,
                                 stdout=subprocess.PIPE).stdout
-        commands = {line[2:18].strip() for line in helped.splitlines() if line.startswith("  ")}
+        commands = {line[2:19].strip() for line in helped.splitlines() if line.startswith("  ")}
         wanted = {"banger.1"} | {f"banger-{c.replace(' ', '-')}.1" for c in commands}
         missing = wanted ^ {p.name for p in pages}
         lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], text=True,

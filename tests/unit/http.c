@@ -292,7 +292,7 @@ static void a_given_connection(void **state)
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
 	ticket = world_parcel_keep(&p->w, pair[0]);
 	assert_int_not_equal(ticket, 0);
-	assert_int_equal(world_parcel_http(&p->w, ticket + 1, &p->h, &why), ERR_internal);
+	assert_int_equal(world_parcel_http(&p->w, ticket + 1, &p->h, &why), ERR_unavailable);
 	assert_int_equal(world_parcel_http(&p->w, ticket, &p->h, &why), OK);
 	p->reply = "HTTP/1.1 204 \r\n\r\n";
 	for (int i = 0; i < 3; i++) {
