@@ -305,8 +305,10 @@ void machine_delete_for(struct machine *m, struct op *op)
 	}
 	if (m->flow.kind == &vm_delete_flow)
 		return;
-	if (m->next)
-		return; /* whoever waits is still to be answered; rm is looked at again after it */
+	if (m->next) {
+		m->delete_due = true; /* whoever waits is to be answered first */
+		return;
+	}
 	m->next_set = true;
 	fail(&why, ERR_cancelled, "its client went away");
 	turn_back(m, &why);
@@ -323,6 +325,12 @@ static void delete_again(struct vmd *v, struct machine *m, struct op *next)
 		return;
 	fail(&why, ERR_not_found, "machine %s is gone", m->name);
 	op_finish(v, next, m, &why);
+}
+
+static void delete_when_due(struct machine *m)
+{
+	if (m->delete_due && !flow_active(&m->flow))
+		run_flow(m->v, NULL, m, &vm_delete_flow);
 }
 
 /* The machine's flow is over: tell, then go on with what waited. */
@@ -354,15 +362,16 @@ void machine_flow_ended(struct machine *m)
 		machine_changed(m);
 	if (op)
 		op_finish(v, op, m, reason);
-	if (!gone && next_set) {
-		if (next)
-			op_begin(v, next, m);
-		else
-			run_flow(v, NULL, m, &vm_delete_flow);
+	if (!gone && next_set && (!next || next->kind == OP_DELETE)) {
+		run_flow(v, next, m, &vm_delete_flow);
 		return;
 	}
-	if (!gone)
+	if (!gone) {
+		if (next_set)
+			op_begin(v, next, m);
+		delete_when_due(m);
 		return;
+	}
 	if (f->unclosed) {
 		delete_again(v, m, next);
 		return;

@@ -217,6 +217,7 @@ struct machine {
 	struct op *op; /* what the flow works for; NULL: the daemon itself */
 	struct op *next; /* waits for the flow's end */
 	bool next_set, then_start; /* a delete without an op may wait too */
+	bool delete_due; /* its client has gone while another's operation waited */
 	uint64_t owner; /* client whose going deletes it (rm); 0 = none */
 	bool disk_by_default; /* its size is the configuration's, not the client's */
 	bool named; /* the dns actor was told of it */
