@@ -34,7 +34,8 @@ static void overview(FILE *f)
 	char group[24] = "?", now[24];
 
 	fputs("banger - disposable Linux machines\n\n"
-	      "usage: banger COMMAND [FLAGS] [ARGUMENTS] [-- CMD...]\n", f);
+	      "usage: banger COMMAND [FLAGS] [ARGUMENTS] [-- CMD...]\n",
+		f);
 	for (unsigned i = 0; all_commands[i]; i++) {
 		const struct command *k = all_commands[i];
 
@@ -48,7 +49,8 @@ static void overview(FILE *f)
 	}
 	fputs("\nEvery command answers --help with an example, and takes --json.\n"
 	      "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 daemon unreachable; of vm run,\n"
-	      "vm exec and vm ssh: the program's own, 125 when banger failed.\n", f);
+	      "vm exec and vm ssh: the program's own, 125 when banger failed.\n",
+		f);
 }
 
 static void flag_line(FILE *f, const struct flag *flag)
@@ -74,12 +76,32 @@ static void example(FILE *f, const char *lines)
 	}
 }
 
+/* Lines that are too long for a terminal go on in the next one. */
+static void wrapped(FILE *f, const char *text)
+{
+	enum { WIDTH = 98 };
+
+	while (*text) {
+		size_t n = strcspn(text, "\n"), cut = n;
+
+		if (n > WIDTH)
+			for (cut = WIDTH; cut > 0 && text[cut] != ' '; cut--)
+				;
+		if (cut == 0)
+			cut = n;
+		fprintf(f, "%.*s\n", (int)cut, text);
+		text += cut + (text[cut] == ' ' || text[cut] == '\n');
+	}
+}
+
 static void page(FILE *f, const struct command *k)
 {
 	fprintf(f, "banger %s - %s\n\nusage: banger %s%s%s%s\n", k->words, k->doc, k->words,
 		k->flags ? " [FLAGS]" : "", k->args[0] ? " " : "", k->args);
-	if (k->more)
-		fprintf(f, "\n%s\n", k->more);
+	if (k->more) {
+		fputc('\n', f);
+		wrapped(f, k->more);
+	}
 	if (k->flags)
 		fputs("\nflags:\n", f);
 	for (const struct flag *flag = k->flags; flag && flag->name; flag++)
