@@ -297,8 +297,12 @@ def purge():
 
 def removed():
     """without its programs the host is one that never had banger"""
-    for path in ("/usr/local/bin/banger", "/usr/local/libexec/banger", "/usr/local/lib/banger"):
-        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    stage = Path(host.GOODS) / "stage"
+    for path in stage.rglob("*"):  # what `make uninstall` takes away
+        if not path.is_dir():
+            os.unlink("/" / path.relative_to(stage))
+    for path in ("/usr/local/libexec/banger", "/usr/local/lib/banger"):
+        shutil.rmtree(path)
     found = [p for p in facts.take()["files"] if "banger" in p]
     assert not found, found
 
