@@ -305,3 +305,12 @@ enum err git_pipe(struct git *from, const char *const *from_args, struct bytes i
 	fd_done(&b.said);
 	return e;
 }
+
+const char *git_word(const char *line, unsigned n)
+{
+	for (; n > 0 && line; n--) {
+		line = strchr(line, ' ');
+		line = line ? line + 1 : NULL;
+	}
+	return line ? line : "";
+}

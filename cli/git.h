@@ -54,4 +54,7 @@ static inline struct bytes buf_bytes(const struct buf *b)
 	return (struct bytes){ b->p, b->n };
 }
 
+/* Word n of a line of git's, from 0, with all behind it; words have one space between them. */
+const char *git_word(const char *line, unsigned n);
+
 #endif

@@ -23,7 +23,7 @@ enum {
 enum fate { TAKE, REMOVE, MERGE, LEAVE };
 
 struct change {
-	const char *path, *item; /* item: the line of git's */
+	const char *path, *item; /* item: :MODE MODE OBJECT OBJECT STATUS */
 	enum fate fate;
 };
 
@@ -46,16 +46,6 @@ struct apply {
 	struct buf refused;
 	unsigned refused_n;
 };
-
-/* :MODE MODE OBJECT OBJECT STATUS */
-static const char *item_word(const char *item, unsigned n)
-{
-	for (; n > 0 && item; n--) {
-		item = strchr(item, ' ');
-		item = item ? item + 1 : NULL;
-	}
-	return item ? item : "";
-}
 
 static enum err differing(
 	struct git *g, const char *from, const char *to, struct walk *ret, struct why *why)
@@ -94,7 +84,7 @@ static enum err list_changes(struct apply *a, struct why *why)
 	at = 0;
 	while (!e && (item = next_item(&a->raw, &at)) != NULL &&
 		(path = next_item(&a->raw, &at)) != NULL)
-		if (strncmp(item_word(item, 1), "160000", 6) != 0 && look_path_ok(path))
+		if (strncmp(git_word(item, 1), "160000", 6) != 0 && look_path_ok(path))
 			a->v[a->n++] = (struct change){ path, item, TAKE };
 	return e;
 }
@@ -167,7 +157,7 @@ static enum err read_object(struct git *g, const char *object, struct buf *ret, 
 static enum err decide(struct apply *a, struct change *c, struct why *why)
 {
 	own_buf text = { .max = LINK_BYTES_MAX };
-	const char *mode = item_word(c->item, 1);
+	const char *mode = git_word(c->item, 1);
 	bool gone = strncmp(mode, "000000", 6) == 0;
 	enum err e = OK;
 
@@ -185,7 +175,7 @@ static enum err decide(struct apply *a, struct change *c, struct why *why)
 		refuse_path(a, c->path, "something else is there");
 	}
 	if (strncmp(mode, "120000", 6) == 0 && c->fate == TAKE) {
-		e = read_object(&a->k->s->git, item_word(c->item, 3), &text, why);
+		e = read_object(&a->k->s->git, git_word(c->item, 3), &text, why);
 		if (!e && (strlen(buf_cstr(&text)) != text.n ||
 				  !link_stays(c->path, buf_cstr(&text))))
 			refuse_path(a, c->path, "a link that leads out of the repository");
@@ -215,10 +205,10 @@ static enum err merge(struct apply *a, struct change *c, struct why *why)
 	struct git_call call = { .out = &merged };
 	char here[GIT_PATH_BYTES], paths[3][GIT_PATH_BYTES];
 	bool there;
-	enum err e = read_object(g, item_word(c->item, 2), &base, why);
+	enum err e = read_object(g, git_word(c->item, 2), &base, why);
 
 	if (!e)
-		e = read_object(g, item_word(c->item, 3), &theirs, why);
+		e = read_object(g, git_word(c->item, 3), &theirs, why);
 	if (!e)
 		e = repo_path(here, g->work, c->path, why);
 	if (!e)
@@ -240,7 +230,7 @@ static enum err merge(struct apply *a, struct change *c, struct why *why)
 		e = repo_path(here, a->temp_path, c->path, why);
 	if (!e && call.code == 0)
 		e = repo_write("/", here, buf_bytes(&merged), why);
-	if (!e && call.code == 0 && strncmp(item_word(c->item, 1), "100755", 6) == 0 &&
+	if (!e && call.code == 0 && strncmp(git_word(c->item, 1), "100755", 6) == 0 &&
 		chmod(here, 0755) < 0)
 		e = fail_errno(why, "cannot set the mode of %.200s", here);
 	return e;

@@ -94,16 +94,6 @@ static enum err take_refs(
 	return e;
 }
 
-/* Words of a line of git's, with one space between them. */
-static const char *word(const char *line, unsigned n)
-{
-	for (; n > 0 && line; n--) {
-		line = strchr(line, ' ');
-		line = line ? line + 1 : NULL;
-	}
-	return line ? line : "";
-}
-
 /* What a line of git's says of a file: its mode and its object. Submodules have none of ours. */
 static enum err add_object(struct space *s, struct guest_git *gg, const char *mode,
 	const char *object, struct why *why)
@@ -119,23 +109,22 @@ static enum err add_object(struct space *s, struct guest_git *gg, const char *mo
 }
 
 /* What is staged and in no commit, and the sides of a merge. */
-static enum err take_staged(struct space *s, struct guest_git *gg, const char *head,
-	struct why *why)
+static enum err take_staged(
+	struct space *s, struct guest_git *gg, const char *head, struct why *why)
 {
 	own_buf said = { .max = GIT_OUT_MAX };
-	const char *const *args = head[0] ?
-					  GIT_ARGS("diff-index", "--cached", "--raw", "-z",
-						  "--no-renames", "--no-abbrev", "--no-ext-diff",
-						  "--ignore-submodules=all", head) :
-					  GIT_ARGS("ls-files", "-z", "--stage");
+	const char *const *args =
+		head[0] ? GIT_ARGS("diff-index", "--cached", "--raw", "-z", "--no-renames",
+				  "--no-abbrev", "--no-ext-diff", "--ignore-submodules=all", head) :
+			  GIT_ARGS("ls-files", "-z", "--stage");
 	const char *item;
 	size_t at = 0;
 	enum err e = git_do(&s->git, args, NO_BYTES, &said, why);
 
 	/* :MODE MODE OBJECT OBJECT STATUS NUL PATH NUL, or MODE OBJECT STAGE TAB PATH NUL */
 	while (!e && (item = next_item(&said, &at)) != NULL) {
-		e = head[0] ? add_object(s, gg, word(item, 1), word(item, 3), why) :
-			      add_object(s, gg, item, word(item, 1), why);
+		e = head[0] ? add_object(s, gg, git_word(item, 1), git_word(item, 3), why) :
+			      add_object(s, gg, item, git_word(item, 1), why);
 		if (head[0])
 			(void)next_item(&said, &at);
 	}
@@ -143,7 +132,7 @@ static enum err take_staged(struct space *s, struct guest_git *gg, const char *h
 	if (!e)
 		e = git_do(&s->git, GIT_ARGS("ls-files", "-z", "--unmerged"), NO_BYTES, &said, why);
 	while (!e && (item = next_item(&said, &at)) != NULL)
-		e = add_object(s, gg, item, word(item, 1), why);
+		e = add_object(s, gg, item, git_word(item, 1), why);
 	return e;
 }
 
