@@ -170,9 +170,10 @@ static enum err layers(struct pruning *p, struct why *why)
 	struct making *m;
 	enum err e;
 
-	TAILQ_FOREACH(m, &p->s->makings.list, entry)
-	if (pull_of(m))
-		return OK;
+	TAILQ_FOREACH(m, &p->s->makings.list, entry) {
+		if (pull_of(m))
+			return OK;
+	}
 	e = world_list(p->s->world, STATE, LAYERS_AREA "/sha256", layer, p, why);
 	return e == ERR_not_found ? OK : e;
 }

@@ -47,6 +47,14 @@ def make(house, word, *flags):
     house.ok("image", "import", "--size", "256M", *flags, word, str(tree))
 
 
+def bundle(house):
+    """Image `far`, made and exported: the bundle's bytes and their digest."""
+    make(house, "far")
+    house.ok("image", "export", "far", cwd=house.dir)
+    data = (house.dir / "far.tar.zst").read_bytes()
+    return data, hashlib.sha256(data).hexdigest()
+
+
 def images(house):
     return sorted(p.name for p in (house.state / "image").iterdir())
 
@@ -251,10 +259,7 @@ class Server:
 
 def from_https(house):
     """a bundle from https: verified, gone on with after a cut, kept; wrong ones leave nothing"""
-    make(house, "far")
-    house.ok("image", "export", "far", cwd=house.dir)
-    data = (house.dir / "far.tar.zst").read_bytes()
-    sha = hashlib.sha256(data).hexdigest()
+    data, sha = bundle(house)
     with Server(house.dir) as server:
         server.files["/i/far.tar.zst"] = data
         server.files["/i/other.tar.zst"] = data[:-1] + b"\0"
@@ -283,10 +288,7 @@ def from_https(house):
 
 def on_first_use(house):
     """a name of the catalog is pulled when a machine wants it; offline and dead ends are told"""
-    make(house, "far")
-    house.ok("image", "export", "far", cwd=house.dir)
-    data = (house.dir / "far.tar.zst").read_bytes()
-    sha = hashlib.sha256(data).hexdigest()
+    data, sha = bundle(house)
     with Server(house.dir) as server:
         server.files["/far.tar.zst"] = data
         url = f"{server.url}/far.tar.zst"
@@ -323,10 +325,7 @@ def on_first_use(house):
 
 def long_download(house):
     """a machine that waits for a download shows it, and its own time runs only behind that"""
-    make(house, "far")
-    house.ok("image", "export", "far", cwd=house.dir)
-    data = (house.dir / "far.tar.zst").read_bytes()
-    sha = hashlib.sha256(data).hexdigest()
+    data, sha = bundle(house)
     with Server(house.dir) as server:
         server.files["/far.tar.zst"] = data
         (house.dir / "c/catalog.yaml").write_text(
